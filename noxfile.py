@@ -1,0 +1,115 @@
+"""Every check of the project: ``nox`` runs those that a change must pass, ``nox -s NAME`` one.
+
+``scripts/test`` does the same on a machine that has nothing but Python.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_external_run = True
+nox.options.reuse_existing_virtualenvs = True
+
+ROOT = Path(__file__).parent
+GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")
+ADAPTERS = [f"./{path.parent}" for path in sorted(Path().glob("adapters/*/pyproject.toml"))]
+PARTS = [".", "./mageflow_core", *ADAPTERS]
+CHECKS = ROOT / "tests" / "packaging"
+# The parts want each other by version, not by folder: builds publish that, and an editable install
+# of all of them would otherwise hold two sources for one name.
+PINNED = {"MAGEFLOW_PINNED": "1"}
+
+
+def group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(GROUPS, name))
+
+
+def install_editable(session: nox.Session, *more: str) -> None:
+    editable = [argument for part in PARTS for argument in ("--editable", part)]
+    session.install(*editable, *more, env=PINNED)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of sources and tests, and what users' type checkers see."""
+    install_editable(session, *group("test"), *group("types"))
+    # A run for each part: tests are no packages, and two parts may have tests of one name.
+    face = ["conftest.py", "hatch_build.py", "noxfile.py", "src", "tests"]
+    session.run("mypy", *face, env={"MYPYPATH": "src"})
+    for part in PARTS[1:]:
+        # What tests share is imported by its folder's name, from a folder that pytest adds.
+        shared = [str(path.parent.parent) for path in Path(part).glob("tests/*/*/__init__.py")]
+        path = os.pathsep.join([f"{part}/src", part, *shared])
+        session.run("mypy", f"{part}/src", f"{part}/tests", env={"MYPYPATH": path})
+    session.run("basedpyright")
+
+
+@nox.session(reuse_venv=False)
+def core_alone(session: nox.Session) -> None:
+    """Import the core where nothing else is installed."""
+    session.install("./mageflow_core")
+    check = CHECKS / "check_core_alone.py"
+    session.chdir(session.create_tmp())
+    session.run("python", check)
+
+
+@nox.session(venv_backend="uv", reuse_venv=False)
+def minimum(session: nox.Session) -> None:
+    """Run the tests on the oldest versions that the distributions say they work with."""
+    install_editable(session, "--resolution=lowest-direct", *group("test"))
+    session.run("pytest", "--ignore=tests/docs", "--quiet", *session.posargs)
+
+
+@nox.session(venv_backend="uv", reuse_venv=False)
+def wheels(session: nox.Session) -> None:
+    """Build what is published and try it away from the checkout."""
+    place = Path(session.create_tmp()).resolve()
+    shutil.rmtree(place / "dist", ignore_errors=True)
+    for part in PARTS:
+        # Without --wheel or --sdist the wheel is built from the sdist, which tests that one too.
+        build = ["uv", "build", "--quiet", f"--out-dir={place / 'dist'}", part]
+        session.run_install(*build, env=PINNED)
+    built = [str(path) for path in place.glob("dist/*.whl")]
+    session.install(*built, "pytest")  # the plugin loads where that is
+    check = CHECKS / "check_wheels.py"
+    session.chdir(place)
+    session.run("python", check, *built, *place.glob("dist/*.tar.gz"))
+    session.run("mageflow", "--help", silent=True)
+    session.run("mageflow", "backends")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run what the documentation shows."""
+    install_editable(session, *group("test"))
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+# The last of those that run by default, so that its summary is what one sees at the end.
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments go to pytest."""
+    install_editable(session, *group("test"))
+    session.run("pytest", "--ignore=tests/docs", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks; arguments go to each of them."""
+    install_editable(session)
+    for benchmark in sorted(Path("benchmarks").glob("*.py")):
+        session.run("python", benchmark, *session.posargs)
