@@ -1,0 +1,1 @@
+"""What to run, as plain data, and how its arguments are bound."""

@@ -1,0 +1,455 @@
+"""Signatures as JSON, and back."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mageflow_core.errors import (
+    CyclicGraph,
+    DataError,
+    NotSerializable,
+    SignatureError,
+    UnknownDependency,
+)
+from mageflow_core.signatures import codec
+from mageflow_core.signatures.codec import (
+    content_hash,
+    from_json,
+    signature_dumps,
+    signature_loads,
+    to_json,
+)
+from mageflow_core.signatures.options import Options, Retry
+from mageflow_core.signatures.signature import (
+    ChainSignature,
+    GraphSignature,
+    Signature,
+    SwarmSignature,
+    TaskSignature,
+)
+
+# --- any signature -------------------------------------------------------------------------------
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+seconds = st.integers(0, 10**6) | st.floats(0, 10**6)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+mappings = st.dictionaries(texts, json_values, max_size=3)
+etas = st.datetimes(
+    min_value=datetime(1970, 1, 2),  # noqa: DTZ001 - the time zone is the next argument
+    max_value=datetime(9000, 1, 1),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-9))]),
+)
+
+
+def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+retries = st.builds(
+    Retry,
+    retries=st.integers(0, 100),
+    delay=seconds,
+    factor=st.integers(1, 5) | st.floats(1, 5),
+    max_delay=seconds,
+    jitter=st.floats(0, 1),
+    on=st.lists(st.sampled_from([ValueError, "app.Error"]), max_size=2).map(tuple),
+    never=st.lists(st.sampled_from([KeyError, "app.Fatal"]), max_size=2).map(tuple),
+)
+
+
+@st.composite
+def optionses(draw: st.DrawFn) -> Options:
+    when = draw(st.sampled_from(["delay", "eta", "neither"]))
+    return Options(
+        retry=draw(maybe(retries)),
+        timeout=draw(maybe(seconds)),
+        delay=draw(seconds) if when == "delay" else None,
+        eta=draw(etas) if when == "eta" else None,
+        priority=draw(st.sampled_from([None, "low", "normal", "high"])),
+        deadline=draw(maybe(seconds)),
+        ttl=draw(maybe(seconds)),
+        backend=draw(maybe(texts)),
+        queue=draw(maybe(texts)),
+        interrupt=draw(st.sampled_from([None, "cooperative", "raise"])),
+        native=draw(mappings),
+    )
+
+
+def common(below: st.SearchStrategy[Signature[Any]]) -> dict[str, st.SearchStrategy[Any]]:
+    return {
+        "args": mappings,
+        "opts": optionses(),
+        "name": maybe(texts),
+        "labels": st.dictionaries(texts, texts, max_size=2),
+        "success_callbacks": st.lists(below, max_size=1).map(tuple),
+        "error_callbacks": st.lists(below, max_size=1).map(tuple),
+        "stored": maybe(texts),
+    }
+
+
+tasks: st.SearchStrategy[Signature[Any]] = st.builds(
+    TaskSignature, task=st.sampled_from(["fetch", "count"]), args=mappings, opts=optionses()
+)
+
+
+@st.composite
+def swarms(draw: st.DrawFn, below: st.SearchStrategy[Signature[Any]]) -> Signature[Any]:
+    is_open = draw(st.booleans())
+    stop = draw(maybe(st.integers(1, 5)))
+    return SwarmSignature(
+        **{name: draw(values) for name, values in common(below).items()},
+        items=tuple(draw(st.lists(below, max_size=3))),
+        max_concurrency=draw(maybe(st.integers(1, 50))),
+        open=is_open,
+        max_tasks=draw(maybe(st.integers(3, 9))) if is_open else None,
+        idle_timeout=draw(maybe(st.integers(1, 9) | st.floats(0.5, 9))) if is_open else None,
+        stop_after_n_failures=stop,
+        interrupt_running=draw(st.booleans()) if stop else False,
+    )
+
+
+@st.composite
+def graphs(draw: st.DrawFn, below: st.SearchStrategy[Signature[Any]]) -> Signature[Any]:
+    names = draw(st.lists(st.sampled_from("abcd"), min_size=1, unique=True))
+    # An edge only from a later name to earlier ones, so that there is no cycle.
+    edges = {
+        name: tuple(draw(st.lists(st.sampled_from(names[:i]), min_size=1, unique=True)))
+        for i, name in enumerate(names)
+        if i and draw(st.booleans())
+    }
+    return GraphSignature(
+        **{name: draw(values) for name, values in common(below).items()},
+        nodes={name: draw(below) for name in names},
+        depends_on=edges,
+        max_concurrency=draw(maybe(st.integers(1, 9))),
+        on_failure=draw(st.sampled_from(["stop", "continue"])),
+    )
+
+
+def containers(below: st.SearchStrategy[Signature[Any]]) -> st.SearchStrategy[Signature[Any]]:
+    steps = st.lists(below, min_size=1, max_size=3).map(tuple)
+    chains: st.SearchStrategy[Signature[Any]] = st.builds(
+        ChainSignature, steps=steps, **common(below)
+    )
+    with_callbacks: st.SearchStrategy[Signature[Any]] = st.builds(
+        TaskSignature, task=st.just("fetch"), **common(below)
+    )
+    return chains | swarms(below) | graphs(below) | with_callbacks
+
+
+signatures = st.recursive(tasks, containers, max_leaves=5)
+
+
+@settings(max_examples=200)
+@given(signatures)
+def test_every_signature_comes_back_equal(signature: Signature[Any]) -> None:
+    back = from_json(to_json(signature))
+
+    assert back == signature
+    assert back.stored == signature.stored
+
+
+@given(signatures)
+def test_every_signature_comes_back_equal_from_text(signature: Signature[Any]) -> None:
+    back = signature_loads(signature_dumps(signature))
+
+    assert back == signature
+    assert to_json(back) == to_json(signature)
+
+
+@given(signatures)
+def test_equal_signatures_have_equal_hashes(signature: Signature[Any]) -> None:
+    back = signature_loads(signature_dumps(signature))
+
+    assert content_hash(back) == content_hash(signature)
+    assert content_hash(replace(signature, stored="another")) == content_hash(signature)
+
+
+@given(signatures, signatures)
+def test_signatures_with_equal_hashes_are_equal(a: Signature[Any], b: Signature[Any]) -> None:
+    if content_hash(a) == content_hash(b):
+        assert a == b
+
+
+# --- how it looks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("signature", "data"),
+    [
+        (TaskSignature(task="a"), {"v": 1, "kind": "task", "task": "a"}),
+        (
+            TaskSignature(task="a", args={"n": 1}, name="x", labels={"k": "v"}),
+            {
+                "v": 1,
+                "kind": "task",
+                "args": {"n": 1},
+                "name": "x",
+                "labels": {"k": "v"},
+                "task": "a",
+            },
+        ),
+        (
+            ChainSignature(steps=(TaskSignature(task="a"), TaskSignature(task="b"))),
+            {
+                "v": 1,
+                "kind": "chain",
+                "steps": [{"kind": "task", "task": "a"}, {"kind": "task", "task": "b"}],
+            },
+        ),
+        (SwarmSignature(), {"v": 1, "kind": "swarm"}),
+        (
+            SwarmSignature(max_concurrency=None, open=True, max_tasks=5),
+            {"v": 1, "kind": "swarm", "max_concurrency": None, "open": True, "max_tasks": 5},
+        ),
+        (
+            GraphSignature(
+                nodes={"b": TaskSignature(task="b"), "a": TaskSignature(task="a")},
+                depends_on={"b": ("a",)},
+                on_failure="continue",
+            ),
+            {
+                "v": 1,
+                "kind": "graph",
+                "nodes": {"b": {"kind": "task", "task": "b"}, "a": {"kind": "task", "task": "a"}},
+                "depends_on": {"b": ["a"]},
+                "on_failure": "continue",
+            },
+        ),
+        (
+            TaskSignature(
+                task="a",
+                opts=Options(
+                    retry=Retry(retries=3, on=(ValueError,)),
+                    timeout=30.0,
+                    eta=datetime(2024, 1, 2, 3, tzinfo=timezone(timedelta(hours=2))),
+                ),
+            ),
+            {
+                "v": 1,
+                "kind": "task",
+                "task": "a",
+                "opts": {
+                    "retry": {"retries": 3, "on": ["builtins.ValueError"]},
+                    "timeout": 30,
+                    "eta": "2024-01-02T01:00:00+00:00",
+                },
+            },
+        ),
+        (
+            TaskSignature(
+                task="a",
+                success_callbacks=(TaskSignature(task="s"),),
+                error_callbacks=(TaskSignature(task="e"),),
+            ),
+            {
+                "v": 1,
+                "kind": "task",
+                "task": "a",
+                "success_callbacks": [{"kind": "task", "task": "s"}],
+                "error_callbacks": [{"kind": "task", "task": "e"}],
+            },
+        ),
+        (
+            TaskSignature(task="a", stored="run"),
+            {"v": 1, "kind": "task", "task": "a", "stored": "run"},
+        ),
+    ],
+)
+def test_only_what_is_not_the_default_is_written(signature: Signature[Any], data: Any) -> None:
+    assert to_json(signature) == data
+    assert from_json(data) == signature
+
+
+def test_the_order_of_a_graphs_nodes_is_kept() -> None:
+    nodes: dict[str, Signature[Any]] = {n: TaskSignature(task="t") for n in "zbay"}
+
+    back = signature_loads(signature_dumps(GraphSignature(nodes=nodes)))
+
+    assert isinstance(back, GraphSignature)
+    assert back.order == ("z", "b", "a", "y")
+
+
+def test_a_field_that_could_be_taken_for_its_default_is_written() -> None:
+    # False == 0 and True == 1, but a retry of 0 is no flag
+    signature: Signature[Any] = TaskSignature(task="a", opts=Options(retry=Retry(retries=0)))
+
+    assert to_json(signature)["opts"] == {"retry": {"retries": 0}}
+
+
+def test_every_field_of_a_signature_has_its_reader() -> None:
+    for cls in codec._CLASSES:
+        for each in fields(cls):
+            assert not each.init or each.name in codec._DECODERS
+
+
+# --- what is not known ---------------------------------------------------------------------------
+
+A = {"kind": "task", "task": "a"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "signature: an object was expected, not list of 0"),
+        (
+            {**A},
+            (
+                "signature.v: version None is not known, only 1; a newer MageFlow may have written "
+                "this"
+            ),
+        ),
+        (
+            {"v": 2, **A},
+            ("signature.v: version 2 is not known, only 1; a newer MageFlow may have written this"),
+        ),
+        ({"v": 1}, "signature.kind: None is not one of task, chain, swarm, graph"),
+        (
+            {"v": 1, "kind": "loop"},
+            ("signature.kind: 'loop' is not one of task, chain, swarm, graph"),
+        ),
+        ({"v": 1, "kind": []}, "signature.kind: [] is not one of task, chain, swarm, graph"),
+        ({"v": 1, "kind": "task"}, "signature: a TaskSignature needs the field 'task'"),
+        (
+            {"v": 1, **A, "taks": 1},
+            (
+                "signature: unknown field 'taks'; a TaskSignature has args, "
+                "opts, name, labels, success_callbacks, error_callbacks, stored, task"
+            ),
+        ),
+        (
+            {"v": 1, "kind": "chain", "steps": [A, {**A, "v": 1}]},
+            (
+                "signature.steps[1]: unknown "
+                "field 'v'; a TaskSignature has args, opts, name, labels, success_callbacks, "
+                "error_callbacks, stored, task"
+            ),
+        ),
+        (
+            {"v": 1, "kind": "chain", "steps": {}},
+            ("signature.steps: a list was expected, not dict of 0"),
+        ),
+        (
+            {"v": 1, "kind": "chain", "steps": ["a"]},
+            ("signature.steps[0]: a signature was expected, not str 'a'"),
+        ),
+        (
+            {"v": 1, "kind": "chain", "steps": []},
+            ("signature: a chain has no steps: give it at least one"),
+        ),
+        ({"v": 1, "kind": "task", "task": 5}, "signature.task: a text was expected, not int 5"),
+        ({"v": 1, **A, "args": []}, "signature.args: an object was expected, not list of 0"),
+        ({"v": 1, **A, "labels": {"n": 1}}, "signature.labels.n: a text was expected, not int 1"),
+        (
+            {"v": 1, **A, "opts": {"speed": 1}},
+            (
+                "signature.opts: unknown field 'speed'; a Options "
+                "has retry, timeout, delay, eta, priority, deadline, ttl, backend, queue, "
+                "interrupt, "
+                "native"
+            ),
+        ),
+        (
+            {"v": 1, **A, "opts": {"retry": {}}},
+            ("signature.opts.retry: a Retry needs the field 'retries'"),
+        ),
+        (
+            {"v": 1, **A, "opts": {"retry": {"retries": "3"}}},
+            ("signature.opts.retry.retries: a whole number was expected, not str '3'"),
+        ),
+        (
+            {"v": 1, **A, "opts": {"retry": {"retries": 1, "on": [1]}}},
+            ("signature.opts.retry.on[0]: a text was expected, not int 1"),
+        ),
+        (
+            {"v": 1, **A, "opts": {"retry": 3}},
+            ("signature.opts.retry: Retry was expected, not int 3"),
+        ),
+        (
+            {"v": 1, **A, "opts": {"timeout": True}},
+            ("signature.opts.timeout: a number or null was expected, not bool True"),
+        ),
+        (
+            {"v": 1, **A, "opts": {"eta": "soon"}},
+            ("signature.opts.eta: a time in ISO 8601 was expected, not str 'soon'"),
+        ),
+        (
+            {"v": 1, **A, "opts": {"timeout": -1}},
+            ("signature.opts: option timeout=-1: give seconds, not negative"),
+        ),
+        (
+            {"v": 1, "kind": "swarm", "open": 1},
+            ("signature.open: true or false was expected, not int 1"),
+        ),
+        (
+            {"v": 1, "kind": "swarm", "items": [{"kind": "chain", "steps": [{"kind": "x"}]}]},
+            "signature.items[0].steps[0].kind: 'x' is not one of task, chain, swarm, graph",
+        ),
+        (
+            {"v": 1, "kind": "graph", "nodes": {"a b": A}},
+            ("signature: graph node 'a b': use letters, digits, '.', '_' and '-'"),
+        ),
+        (
+            {"v": 1, "kind": "graph", "nodes": {"a": {**A, "name": 1}}},
+            ("signature.nodes.a.name: a text or null was expected, not int 1"),
+        ),
+        (
+            {"v": 1, "kind": "graph", "nodes": {"a": A}, "depends_on": {"a": "b"}},
+            "signature.depends_on.a: a list was expected, not str 'b'",
+        ),
+    ],
+)
+def test_what_is_not_known_or_does_not_fit_is_refused_with_its_path(
+    data: Any, message: str
+) -> None:
+    with pytest.raises(SignatureError) as caught:
+        from_json(data)
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("depends_on", "error"),
+    [({"a": ["b"], "b": ["a"]}, CyclicGraph), ({"a": ["c"]}, UnknownDependency)],
+)
+def test_a_graph_that_cannot_be_built_is_refused_by_the_error_of_building_it(
+    depends_on: Any, error: type[SignatureError]
+) -> None:
+    graph = {"kind": "graph", "nodes": {"a": A, "b": A}, "depends_on": depends_on}
+
+    with pytest.raises(error, match=r"^signature\.steps\[0\]: "):
+        from_json({"v": 1, "kind": "chain", "steps": [graph]})
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN"])
+def test_text_that_is_not_json_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match=r"^signature is not JSON text"):
+        signature_loads(text)
+
+
+@given(json_values)
+def test_any_other_json_value_is_refused_and_nothing_else_happens(value: Any) -> None:
+    with pytest.raises(SignatureError):
+        from_json(value)
+
+
+def test_arguments_that_are_not_json_are_refused_with_their_path() -> None:
+    signature: Signature[Any] = ChainSignature(steps=(TaskSignature(task="a", args={"n": {1}}),))
+
+    for write in (signature_dumps, content_hash):
+        with pytest.raises(NotSerializable, match=r"^signature\.steps\[0\]\.args\.n: set of 1"):
+            write(signature)
