@@ -1,0 +1,1 @@
+"""Stores: what holds runs and applies the machine's steps atomically."""

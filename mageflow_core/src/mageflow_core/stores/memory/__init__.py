@@ -1,0 +1,5 @@
+"""The store in memory."""
+
+from mageflow_core.stores.memory.store import MemoryStore
+
+__all__ = ["MemoryStore"]
