@@ -1,0 +1,119 @@
+"""The embedded default: jobs run on the app's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from mageflow_core.backends.capabilities import Capabilities
+from mageflow_core.backends.protocol import Delivery, Runner, TaskSpec
+from mageflow_core.errors import BackendUnavailable
+from mageflow_core.machine import Job
+
+PRIORITIES = ("high", "normal", "low")
+
+
+class AsyncioBackend:
+    """Queues in memory, served by up to `slots` coroutines. What is queued when the process ends
+    is sent again by the store, if that one survives it."""
+
+    name = "asyncio"
+    caps = Capabilities(
+        embedded=True, late_registration=True, async_native=True, loses_jobs_at_exit=True
+    )
+
+    def __init__(self) -> None:
+        self._runners: dict[str, Runner] = {}
+        self._anyone: Runner | None = None
+        self._queues: dict[str, deque[Job]] = {name: deque() for name in PRIORITIES}
+        self._consumers: set[asyncio.Task[None]] = set()
+        self._looking = 0  # consumers that will look for a job again in this turn of the loop
+        self._slots = 0
+        self._open = False
+        # Set while no job waits and no body runs.
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+
+    @classmethod
+    def from_settings(cls, settings: Any) -> Self:  # noqa: ARG003 - it has none
+        return cls()
+
+    async def open(self, role: Literal["client", "worker"]) -> None:  # noqa: ARG002 - it is both
+        self._open = True
+
+    async def close(self) -> None:
+        self._open = False
+        for queue in self._queues.values():
+            queue.clear()
+
+    def register(self, spec: TaskSpec, runner: Runner) -> None:
+        self._runners[spec.name] = runner
+        self._anyone = runner
+
+    async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Exception | None]:
+        if not self._open:
+            closed = BackendUnavailable("the asyncio backend is closed: open the app first")
+            return [closed] * len(jobs)
+        for job in jobs:
+            self.quiet.clear()
+            self._queues[job.priority or "normal"].append(job)
+        self._fill_slots()
+        return [None] * len(jobs)
+
+    async def serve(self, *, slots: int, stop: asyncio.Event, grace: float) -> None:
+        self._slots = slots
+        self._fill_slots()
+        try:
+            await stop.wait()
+        finally:
+            self._slots = 0
+            await self._drain(grace)
+
+    async def _drain(self, grace: float) -> None:
+        if self._consumers:
+            await asyncio.wait(self._consumers, timeout=grace)
+        for consumer in self._consumers:
+            consumer.cancel()
+        await asyncio.gather(*self._consumers, return_exceptions=True)
+
+    def _fill_slots(self) -> None:
+        waiting = sum(map(len, self._queues.values())) - self._looking
+        for _ in range(min(waiting, self._slots - len(self._consumers))):
+            self.quiet.clear()
+            consumer = asyncio.get_running_loop().create_task(self._consume())
+            self._consumers.add(consumer)
+            consumer.add_done_callback(self._consumer_ended)
+
+    def _consumer_ended(self, consumer: asyncio.Task[None]) -> None:
+        self._consumers.discard(consumer)
+        if not self._consumers and not any(self._queues.values()):
+            self.quiet.set()
+        if not consumer.cancelled() and (error := consumer.exception()) is not None:
+            context = {"message": "a slot of the asyncio backend failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+        self._fill_slots()
+
+    async def _consume(self) -> None:
+        while len(self._consumers) <= self._slots:
+            job = self._next()
+            if job is None:
+                # What the last job has made due is sent in this turn of the event loop.
+                self._looking += 1
+                try:
+                    await asyncio.sleep(0)
+                finally:
+                    self._looking -= 1
+                job = self._next()
+                if job is None:
+                    return
+            runner = self._runners.get(job.task, self._anyone)
+            if runner is not None:
+                await runner.run(Delivery(job=job))
+
+    def _next(self) -> Job | None:
+        for queue in self._queues.values():
+            if queue:
+                return queue.popleft()
+        return None

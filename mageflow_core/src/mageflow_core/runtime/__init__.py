@@ -1,0 +1,1 @@
+"""The runtime: what runs around the state machine in every process."""
