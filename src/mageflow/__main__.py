@@ -1,0 +1,5 @@
+"""`python -m mageflow`: the command line."""
+
+from mageflow.cli import main
+
+main()
