@@ -2,7 +2,16 @@
 
 import asyncio
 
-from mageflow import Mageflow, branch, chain, graph, sign, swarm
+from mageflow import (
+    Mageflow,
+    branch,
+    chain,
+    graph,
+    sign,
+    signature_dumps,
+    signature_loads,
+    swarm,
+)
 
 mf = Mageflow()
 
@@ -53,6 +62,12 @@ def dressed() -> None:
     assert flow.opts.deadline == 3600
 
 
+def kept() -> None:
+    flow = chain(fetch.sign(url="docs"), note).options(deadline=3600)
+    text = signature_dumps(flow)
+    assert signature_loads(text) == flow
+
+
 async def stored() -> None:
     run = await chain(fetch, note)  # stored, not started; another await stores another run
     await run.start({"url": "docs"})
@@ -63,6 +78,7 @@ async def main() -> None:
     values()
     containers()
     dressed()
+    kept()
     async with mf:
         await stored()
 

@@ -46,6 +46,8 @@ from mageflow_core import (
     chain,
     graph,
     sign,
+    signature_dumps,
+    signature_loads,
     swarm,
 )
 from mageflow_core.errors import (
@@ -109,5 +111,7 @@ __all__ = [
     "handle_task_callback",
     "register_task",
     "sign",
+    "signature_dumps",
+    "signature_loads",
     "swarm",
 ]

@@ -6,6 +6,7 @@ from mageflow_core.machine import Mark, Status
 from mageflow_core.plain import Exactly
 from mageflow_core.signatures.branch import branch
 from mageflow_core.signatures.build import chain, graph, sign, swarm
+from mageflow_core.signatures.codec import signature_dumps, signature_loads
 from mageflow_core.signatures.context import Context
 from mageflow_core.signatures.inject import ErrorValue, ReturnValue
 from mageflow_core.signatures.options import Options, Retry
@@ -46,5 +47,7 @@ __all__ = [
     "chain",
     "graph",
     "sign",
+    "signature_dumps",
+    "signature_loads",
     "swarm",
 ]
