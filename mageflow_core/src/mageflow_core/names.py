@@ -50,8 +50,11 @@ def key_of(run_id: str, path: str) -> str:
 
 def split_key(key: str) -> tuple[str, str]:
     """Run id and path of a key."""
-    cut = min((i for i in (key.find("/"), key.find("~")) if i >= 0), default=len(key))
-    return key[:cut], key[cut:]
+    cut = key.find("/")
+    tilde = key.find("~", 0, cut if cut >= 0 else None)
+    if tilde >= 0:
+        cut = tilde
+    return (key[:cut], key[cut:]) if cut >= 0 else (key, "")
 
 
 def is_below(path: str, top: str, *, callbacks: bool = True) -> bool:

@@ -177,8 +177,7 @@ _values_of_node = attrgetter(*(f.name for f in fields(Node)))
 _values_of_inner = attrgetter(*(f.name for f in fields(Inner)))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One line of a run's history."""
 
     at: float
