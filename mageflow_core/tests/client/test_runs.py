@@ -611,3 +611,16 @@ async def test_a_swarm_grows_to_max_nodes_and_no_further(make_app: Any) -> None:
     with pytest.raises(SignatureTooLarge, match="max_nodes"):
         await items.add([task.sign(x=3), task.sign(x=4)])
     assert (await items.view()).children == 2
+
+
+async def test_starting_a_stored_run_with_labels_starts_that_one(mf: Mageflow, add: Any) -> None:
+    # Given
+    stored = await add.sign(a=1)
+
+    # When
+    run = await mf.start(stored, {"b": 2}, labels={"team": "docs"})
+
+    # Then
+    assert await run.result(timeout=5) == 3
+    assert (await mf.load(stored.id)).key == run.key
+    assert [found.key for found in await mf.find(labels={"team": "docs"})] == [run.key]

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Token
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from mageflow_core.client import ambient
@@ -187,8 +188,9 @@ class Mageflow:
     ) -> Run[Any]:
         site = await self._opened_site()
         signature = ambient.as_signature(signature)
-        if labels:
-            signature = signature.label(**labels)
+        if labels:  # not label(): a stored run that stands for itself stays that run
+            said = {name: str(value) for name, value in labels.items()}
+            signature = replace(signature, labels={**signature.labels, **said})
         checked = site.checker.check(signature)
         here = running.get()
         content = None
