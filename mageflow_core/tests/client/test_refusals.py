@@ -31,15 +31,6 @@ from mageflow_core.errors import (
 )
 
 
-@pytest.fixture
-def add(mf: Mageflow) -> Any:
-    @mf.task
-    async def add(a: int, b: int = 1) -> int:
-        return a + b
-
-    return add
-
-
 async def refused(
     mf: Mageflow, error: type[MageflowError], match: str, build: Any, message: Any = None
 ) -> None:
