@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Token
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, overload
 
 from mageflow_core.client import ambient
 from mageflow_core.client.checking import Checker
@@ -395,7 +395,7 @@ class Mageflow:
         return f"<Mageflow {self.settings.namespace!r} on {self.settings.backend}>"
 
 
-class TaskDecorator:
+class TaskDecorator(Protocol):
     """What `@mf.task(…)` gives; only its type matters."""
 
     @overload
@@ -404,8 +404,6 @@ class TaskDecorator:
     ) -> Task[P, Coroutine[Any, Any, R], R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R, R]: ...
-    def __call__(self, fn: Any, /) -> Any:
-        raise NotImplementedError
 
 
 class Found(list[Run[Any]]):

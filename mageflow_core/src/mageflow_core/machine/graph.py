@@ -8,11 +8,11 @@ from mageflow_core.machine.lifecycle import (
     Inputs,
     begin_child,
     child_node,
+    count_ended,
     edit_child,
     end,
 )
 from mageflow_core.machine.records import Failure, Inner, Node, Status
-from mageflow_core.machine.swarm import KEPT_FAILURES
 from mageflow_core.names import child_path
 from mageflow_core.signatures.signature import GraphSignature
 
@@ -87,12 +87,12 @@ def look_at_all(draft: Draft, graph: Node) -> bool:
         node = child_node(draft, graph, position)
         told = node.told if node is not None else 0
         if node is not None and node.status is Status.DONE:
-            count(graph, node)
+            count_ended(inner, node)
             if node.slot:  # it ended when the graph had, so nobody was told
                 draft.edit(node.path).slot = False
                 inner.telling += ((position, 0),)
         elif node is not None and node.status.ended and node.round == graph.generation:
-            count(graph, node)
+            count_ended(inner, node)
         elif told == len(needs(graph, position)):
             inner.ready += (position,)
         inner.cursor += 1
@@ -102,22 +102,10 @@ def look_at_all(draft: Draft, graph: Node) -> bool:
 def tell(draft: Draft, graph: Node, node: Node) -> None:
     _, inner = of(graph)
     if node.position < inner.cursor:
-        count(graph, node)
+        count_ended(inner, node)
     if node.status is Status.DONE:
         inner.telling += ((node.position, 0),)
     draft.todo.append(("sweep", graph.path))
-
-
-def count(graph: Node, node: Node) -> None:
-    _, inner = of(graph)
-    if node.status is Status.DONE:
-        inner.done += 1
-    elif node.status is Status.FAILED:
-        inner.failed += 1
-        if len(inner.failures) < KEPT_FAILURES:
-            inner.failures += (node.position,)
-    else:
-        inner.canceled += 1
 
 
 def inputs(draft: Draft, graph: Node, position: int) -> Inputs:

@@ -9,6 +9,8 @@ from mageflow_core.machine.records import Failure, Inner, Mark, Node, Path, Ref,
 from mageflow_core.names import callback_path, child_path
 from mageflow_core.signatures.signature import Signature, SwarmSignature
 
+KEPT_FAILURES = 10  # positions of the first ones
+
 Inputs = tuple[Ref, Ref | None, tuple[tuple[str, Ref], ...]]
 
 
@@ -135,6 +137,18 @@ def count_bodies(draft: Draft, node: Node, change: int) -> None:
         if node.bodies == 0 and node.ending is not None and not node.status.ended:
             # Only after what is above has been told of the body's own end.
             draft.todo.append(("sweep", node.path))
+
+
+def count_ended(inner: Inner, child: Node) -> None:
+    """Count an ended child of a swarm or graph by how it ended."""
+    if child.status is Status.DONE:
+        inner.done += 1
+    elif child.status is Status.FAILED:
+        inner.failed += 1
+        if len(inner.failures) < KEPT_FAILURES:
+            inner.failures += (child.position,)
+    else:
+        inner.canceled += 1
 
 
 def begin_callbacks(

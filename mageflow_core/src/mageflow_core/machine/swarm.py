@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from mageflow_core.failure import Cause
 from mageflow_core.machine.draft import Draft
-from mageflow_core.machine.lifecycle import begin_child, child_node, edit_child, end, stop
+from mageflow_core.machine.lifecycle import (
+    begin_child,
+    child_node,
+    count_ended,
+    edit_child,
+    end,
+    stop,
+)
 from mageflow_core.machine.records import Failure, Inner, Node, Status
 from mageflow_core.signatures.signature import SwarmSignature
-
-KEPT_FAILURES = 10
 
 
 def of(swarm: Node) -> tuple[SwarmSignature[object], Inner]:
@@ -54,12 +59,13 @@ def sweep(draft: Draft, swarm: Node) -> None:
 def met(draft: Draft, swarm: Node, position: int) -> bool:
     """Count an item that is over before its turn: done in an earlier generation, or canceled
     while pending."""
+    _, inner = of(swarm)
     item = child_node(draft, swarm, position)
     if item is None:
         return False
     draft.looked += 1
     if item.status is Status.DONE or (item.status.ended and item.round == swarm.generation):
-        count(swarm, item)
+        count_ended(inner, item)
         return True
     return False
 
@@ -68,22 +74,10 @@ def tell(draft: Draft, swarm: Node, item: Node) -> None:
     """An item ahead of the cursor is counted when the sweep meets it."""
     signature, inner = of(swarm)
     if item.position < inner.cursor:
-        count(swarm, item)
+        count_ended(inner, item)
     if signature.interrupt_running and stopping(swarm) and swarm.ending is None:
         stop(draft, swarm, Status.FAILED, Failure(Cause.SWARM))
     draft.todo.append(("sweep", swarm.path))
-
-
-def count(swarm: Node, item: Node) -> None:
-    _, inner = of(swarm)
-    if item.status is Status.DONE:
-        inner.done += 1
-    elif item.status is Status.FAILED:
-        inner.failed += 1
-        if len(inner.failures) < KEPT_FAILURES:
-            inner.failures += (item.position,)
-    else:
-        inner.canceled += 1
 
 
 def finish(draft: Draft, swarm: Node) -> None:
