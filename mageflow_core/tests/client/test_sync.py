@@ -51,7 +51,9 @@ def test_tasks_and_signatures_have_sync_twins(add: Any) -> None:
 def test_a_stored_run_is_started_and_steered(mf: Mageflow, add: Any) -> None:
     run = mf.run_sync(mf.store(add))
     assert run.suspend_sync()
+    assert run.interrupt_sync()
     run.start_sync({"a": 1})
+    assert run.status_sync() is Status.INTERRUPTED
     assert run.resume_sync()
     assert run.result_sync(timeout=10) == 2
     assert run.cancel_sync() is False

@@ -154,11 +154,6 @@ class Binder:
         """
         return self.plan.result.dump(value)
 
-    @property
-    def result_is_json(self) -> bool:
-        """Whether results are JSON values as they are, so that reading one gives it back."""
-        return self.plan.result.is_json
-
     def load_result(self, text: str) -> Any:
         """What `dump_result` has written, as the value that the annotation promises; plain JSON
         where it does not fit, as after a continuation."""

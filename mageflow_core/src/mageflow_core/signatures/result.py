@@ -34,7 +34,7 @@ class Result:
             self._adapter = TypeAdapter(self._annotation)
             self._validate = self._adapter.validator.validate_python
         # What it is after validation is then JSON already, or refused with its path.
-        self.is_json = self._annotation is NOT_ANNOTATED or _is_json(self._annotation)
+        self._is_json = _is_json(self._annotation)
 
     def dump(self, value: Any) -> str:
         adapter = self._adapter
@@ -42,7 +42,7 @@ class Result:
             return dumps(value, f"task {self._task!r}: result")
         try:
             valid = self._validate(value, by_alias=True, by_name=True)
-            if not self.is_json:
+            if not self._is_json:
                 valid = dump_python(adapter, valid)
         except ValidationError as error:
             raise self._does_not_fit(value, _first(error)) from None
