@@ -199,7 +199,7 @@ async def test_a_worker_tells_which_tasks_it_knows(mf: Mageflow) -> None:
 
     site: Any = mf._site
     await site.worker.announce()
-    info = site.store.workers[site.worker.id]
+    info = site.store.live[site.worker.id]
     assert {"work", "former"} <= info.tasks
     assert info.slots == mf.settings.slots
 

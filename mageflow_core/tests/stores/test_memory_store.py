@@ -370,7 +370,7 @@ def test_a_worker_that_has_left_leaves_nothing_behind() -> None:
         world.die(f"w{i}", crashed=False)
     # Then
     assert dict(world.store.claims) == {}
-    assert world.store.workers == {}
+    assert world.store.live == {}
 
 
 def test_memory_does_not_grow_with_the_runs_that_were_handled() -> None:

@@ -20,7 +20,7 @@ from mageflow_core.runtime.worker import Worker, new_worker_id
 from mageflow_core.signatures.ambient import entered
 from mageflow_core.signatures.task import Task
 from mageflow_core.stores.loader import load_store
-from mageflow_core.stores.protocol import Store
+from mageflow_core.stores.protocol import Store, StoreOptions
 
 if TYPE_CHECKING:
     from mageflow_core.client.app import Mageflow
@@ -64,9 +64,10 @@ class Site:
     def _make_store(self) -> Store:
         settings = self._app.settings
         store_class: Any = load_store(settings.store)
-        store: Store = store_class.from_url(
-            settings.store, policy=settings.policy(), clock=self._app.clock
+        options = StoreOptions(
+            policy=settings.policy(), clock=self._app.clock, namespace=settings.namespace
         )
+        store: Store = store_class.from_url(settings.store, options)
         return store
 
     def _make_runner(self, worker: str) -> Runner:
@@ -149,3 +150,6 @@ class Site:
 
     def on_due(self, time: float) -> None:
         self.reconciler.on_due(time)
+
+    def on_silence(self) -> None:
+        """Only stores that other processes share can miss signals."""

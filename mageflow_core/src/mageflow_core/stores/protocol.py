@@ -160,11 +160,47 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
-    """A live worker process and the tasks that it knows."""
+    """A live worker process and what it can do. backends: those that it sends jobs to and serves.
+    running: bodies that run in it now. seen_at: when it last said so, by the store's time."""
 
     id: str
     tasks: frozenset[str]
     slots: int
+    backends: frozenset[str] = frozenset()
+    host: str = ""
+    pid: int = 0
+    started_at: float = 0.0
+    running: int = 0
+    seen_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that a store has looked at in itself. text: what was found; advice: what to do
+    about it, unless it is ok."""
+
+    subject: str
+    state: Literal["ok", "warning", "problem"]
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """What a store is told besides its URL. Times are in seconds.
+
+    namespace: part of all keys; two namespaces never see each other.
+    patience: how long one call waits for a store that does not answer.
+    lease: how long a worker that says nothing counts as alive.
+    wait_replicas: replicas that must have a step before it is answered.
+    """
+
+    policy: Policy
+    clock: Clock
+    namespace: str = "mageflow"
+    patience: float = 30.0
+    lease: float = 30.0
+    wait_replicas: int = 0
 
 
 class Listener(Protocol):
@@ -180,6 +216,10 @@ class Listener(Protocol):
 
     def on_due(self, time: float) -> None:
         """Something becomes due at `time`, earlier than what the last `work` has said."""
+        ...
+
+    def on_silence(self) -> None:
+        """Signals may have been missed: ask of each running body whether its claim still holds."""
         ...
 
 
@@ -199,7 +239,14 @@ class Store(Protocol):
     shared: ClassVar[bool]  # whether other processes see it
 
     @classmethod
-    def from_url(cls, url: str, /, *, policy: Policy, clock: Clock) -> Self: ...
+    def from_url(cls, url: str, /, options: StoreOptions) -> Self:
+        """Opens nothing. Raises `SettingsError` for a URL that it cannot use."""
+        ...
+
+    def twin(self) -> Store | None:
+        """Another handle on what this one holds, for another event loop of this process, with the
+        same leases; `None` where a store lives on one loop alone."""
+        ...
 
     async def open(self, listener: Listener) -> None: ...
     async def close(self) -> None: ...
@@ -240,8 +287,20 @@ class Store(Protocol):
 
     async def history(self, run_id: str) -> Sequence[Event]: ...
     async def find(self, query: Query) -> Page: ...
+    async def counts(self) -> Mapping[Status, int]:
+        """How many runs there are of each status."""
+        ...
+
     async def wait(self, key: str, until: Until) -> NodeView:
         """Return when the node has ended, or its run is settled. Costs nothing meanwhile."""
+        ...
+
+    async def workers(self) -> Sequence[WorkerInfo]:
+        """Those that are alive, by their ids."""
+        ...
+
+    async def examine(self) -> Sequence[Finding]:
+        """What it can and cannot promise as it is set up, with what to do about it."""
         ...
 
     # --- work: called by workers ------------------------------------------------------------------
@@ -262,7 +321,15 @@ class Store(Protocol):
         """Whether this claim still counts, and nothing has told its body to stop."""
         ...
 
-    async def renew(self, worker: WorkerInfo) -> None: ...
+    async def pass_on(self, jobs: Sequence[Job]) -> None:
+        """This process cannot send these: have others do it that have opened their backends."""
+        ...
+
+    async def renew(self, worker: WorkerInfo) -> bool:
+        """The worker lives. False: its leases had been lost; what it had claimed runs again, and
+        its outcomes will be refused."""
+        ...
+
     async def leave(self, worker: str, *, crashed: bool) -> None:
         """The worker is gone; what it had claimed runs again."""
         ...

@@ -136,6 +136,9 @@ class World:
     def on_due(self, time: float) -> None:
         self.wakes.append(time)
 
+    def on_silence(self) -> None:
+        raise AssertionError("a store in memory misses nothing")
+
     # --- clients --------------------------------------------------------------------------------
     def create(self, signature: Signature[Any], run: str = RUN, **how: Any) -> None:
         run_now(self.store.create(NewRun(id=run, signature=signature, message=None, **how)))

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mageflow_core import machine
 from mageflow_core.clock import Clock
 from mageflow_core.errors import RunNotFound
-from mageflow_core.machine import Draft, Event, Node, Policy
+from mageflow_core.machine import Draft, Event, Node, Policy, Status
 from mageflow_core.names import split_key
 from mageflow_core.signatures.signature import Signature
 from mageflow_core.stores import reading
 from mageflow_core.stores.memory.state import RunState
 from mageflow_core.stores.memory.waiters import Waiters
-from mageflow_core.stores.protocol import NodeView, Page, Query, RunView, Until
+from mageflow_core.stores.protocol import (
+    Finding,
+    NodeView,
+    Page,
+    Query,
+    RunView,
+    Until,
+    WorkerInfo,
+)
 
 
 class MemoryReader:
@@ -26,6 +35,7 @@ class MemoryReader:
     runs: dict[str, RunState]
     order: list[tuple[float, str]]  # creation times and ids, sorted
     waiters: Waiters
+    live: dict[str, WorkerInfo]
 
     async def view(self, run_id: str) -> RunView:
         return reading.run_view(self._draft(run_id))
@@ -76,6 +86,17 @@ class MemoryReader:
             if _matches(view, query):
                 found.append(view)
         return Page(tuple(found), None)
+
+    async def counts(self) -> Mapping[Status, int]:
+        drafts = (Draft(state, self.clock.now(), self.policy) for state in self.runs.values())
+        return Counter(machine.shown(draft, draft.get("")) for draft in drafts)
+
+    async def workers(self) -> Sequence[WorkerInfo]:
+        return [self.live[name] for name in sorted(self.live)]
+
+    async def examine(self) -> Sequence[Finding]:
+        text = "what is stored is gone when this process ends, and seen by no other"
+        return [Finding(subject="persistence", state="ok", text=text)]
 
     def _state(self, run_id: str) -> RunState:
         state = self.runs.get(run_id)

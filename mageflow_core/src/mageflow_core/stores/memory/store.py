@@ -6,6 +6,7 @@ import random
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from mageflow_core import machine
@@ -35,7 +36,14 @@ from mageflow_core.stores.memory.outbox import Outbox
 from mageflow_core.stores.memory.reader import MemoryReader
 from mageflow_core.stores.memory.state import RunState
 from mageflow_core.stores.memory.waiters import Waiters
-from mageflow_core.stores.protocol import Claimed, Created, Listener, NewRun, WorkerInfo
+from mageflow_core.stores.protocol import (
+    Claimed,
+    Created,
+    Listener,
+    NewRun,
+    StoreOptions,
+    WorkerInfo,
+)
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -57,7 +65,7 @@ class MemoryStore(MemoryReader):
         self.clock = clock
         self.runs: dict[str, RunState] = {}
         self.order: list[tuple[float, str]] = []
-        self.workers: dict[str, WorkerInfo] = {}
+        self.live: dict[str, WorkerInfo] = {}
         self.claims: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.outbox = Outbox()
         self.agenda = Agenda()
@@ -68,8 +76,11 @@ class MemoryStore(MemoryReader):
         self._random = random.Random()  # noqa: S311 - for jitter
 
     @classmethod
-    def from_url(cls, _url: str, /, *, policy: Policy, clock: Clock) -> Self:
-        return cls(policy=policy, clock=clock)
+    def from_url(cls, _url: str, /, options: StoreOptions) -> Self:
+        return cls(policy=options.policy, clock=options.clock)
+
+    def twin(self) -> None:
+        return None
 
     async def open(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -238,11 +249,15 @@ class MemoryStore(MemoryReader):
         if run_id in self.runs and not self.agenda.has(entry):
             self._set_timer(entry, self.clock.now() + self.policy.unknown_task_timeout)
 
-    async def renew(self, worker: WorkerInfo) -> None:
-        self.workers[worker.id] = worker
+    async def pass_on(self, jobs: Sequence[Job]) -> None:
+        """There is nobody else."""
+
+    async def renew(self, worker: WorkerInfo) -> bool:
+        self.live[worker.id] = replace(worker, seen_at=self.clock.now())
+        return True
 
     async def leave(self, worker: str, *, crashed: bool) -> None:
-        self.workers.pop(worker, None)
+        self.live.pop(worker, None)
         for key in list(self.claims.pop(worker, ())):
             await self.lose(key, crashed=crashed)
 
@@ -284,7 +299,7 @@ class MemoryStore(MemoryReader):
     def _is_known(self, run_id: str, path: str) -> bool:
         node = self.runs[run_id].node(path)
         task = getattr(node.signature, "task", None) if node else None
-        return any(task in worker.tasks for worker in self.workers.values())
+        return any(task in worker.tasks for worker in self.live.values())
 
 
 def _claim(draft: Draft, request: ClaimRequest) -> Claimed:
