@@ -13,8 +13,11 @@ from mageflow_core.names import (
     child_path,
     continuation_path,
     default_name,
+    depth_of,
     is_below,
     key_of,
+    parent_of,
+    role_of,
     split_key,
 )
 
@@ -64,6 +67,35 @@ def test_what_is_below_by_way_of_a_callback_can_be_left_out() -> None:
     assert is_below("/1/!success-0/2", "/1")
     assert not is_below("/1/!success-0/2", "/1", callbacks=False)
     assert is_below("/1/!success-0/2", "/1/!success-0", callbacks=False)
+
+
+@given(STEPS)
+def test_a_path_says_what_it_was_made_from_and_how_deep_that_is(steps: list[object]) -> None:
+    made = [""]
+    for step in steps:
+        made.append(step(made[-1]))  # type: ignore[operator] # as above
+    assert parent_of(made[0]) is None
+    assert [parent_of(path) for path in made[1:]] == made[:-1]
+    assert [depth_of(path) for path in made] == list(range(1, len(made) + 1))
+
+
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [
+        ("", "root"),
+        ("/0", "child"),
+        ("/fetch", "child"),
+        ("/0~1/a.b", "child"),
+        ("/!success-0/2", "child"),
+        ("~1", "continuation"),
+        ("/3/a-b~12", "continuation"),
+        ("/!error-0~1", "continuation"),
+        ("/!error-0", "callback"),
+        ("/0~2/!success-1@3", "callback"),
+    ],
+)
+def test_a_path_says_what_its_node_is_to_the_one_above(path: str, role: str) -> None:
+    assert role_of(path) == role
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a b", "a:b", "ä", "a" * 129, ".a"])

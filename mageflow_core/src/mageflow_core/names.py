@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from mageflow_core.errors import InvalidName
+
+Role = Literal["root", "child", "callback", "continuation"]
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 NODE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -63,3 +66,23 @@ def is_below(path: str, top: str, *, callbacks: bool = True) -> bool:
         return False
     rest = path[len(top) :]
     return rest == "" or (rest[0] in "/~" and (callbacks or "/!" not in rest))
+
+
+def parent_of(path: str) -> str | None:
+    """The path above, `None` for the root's."""
+    cut = max(path.rfind("/"), path.rfind("~"))
+    return path[:cut] if cut >= 0 else None
+
+
+def role_of(path: str) -> Role:
+    cut = max(path.rfind("/"), path.rfind("~"))
+    if cut < 0:
+        return "root"
+    if path[cut] == "~":
+        return "continuation"
+    return "callback" if path.startswith("!", cut + 1) else "child"
+
+
+def depth_of(path: str) -> int:
+    """The root's is 1."""
+    return 1 + path.count("/") + path.count("~")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from simulation import World, chain, graph, swarm, task
 
+from mageflow_core.errors import RunNotFound
 from mageflow_core.machine import Mark, Signal, Status, Verdict
 
 
@@ -475,3 +476,16 @@ def test_the_name_of_a_continuation_is_never_taken_for_a_child() -> None:
         world.status("~1")
     # Then
     assert world.status("/1") is Status.PENDING
+
+
+@pytest.mark.parametrize("path", ["/00", "/01", "/+1", "/١", "/²", "/2", "//0", "/0/"])
+def test_a_place_has_one_name(path: str) -> None:
+    # Given
+    world = World()
+    world.start(chain(task("ok-a"), task("ok-b")))
+    # When
+    with pytest.raises(RunNotFound):
+        world.suspend(path)
+    # Then
+    assert world.run_record().marks == 0
+    assert world.status("/0") is Status.QUEUED

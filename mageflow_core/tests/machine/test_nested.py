@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from simulation import World, chain, expected, graph, swarm, task
+from simulation.bodies import failure_of
 from simulation.profile import examples
 from simulation.trees import Sig
 
-from mageflow_core.machine import Status
+from mageflow_core.machine import Failed, Status
 
 
 def run(flow: Sig, *, watch: bool = True) -> World:
@@ -185,6 +186,33 @@ def test_a_callback_of_a_callback_gets_the_error_of_its_own_owner() -> None:
     # Then
     assert error is not None
     assert (error.message, error.owner) == ("second", "r/!error-0")
+
+
+def test_an_error_callback_gets_the_result_of_the_root_where_what_failed_took_it_as_message() -> (
+    None
+):
+    # Given
+    world = World()
+    on_success = task("bad-a", err=[task("ok-b")])
+    world.start(swarm(task("ok-item"), ok=[on_success]), "m")
+    world.begin("/0").done(7)
+    # When
+    failed = world.begin("/!success-0")
+    failed.says(Failed(failure=failure_of(failed.work), used_previous=True))
+    # Then
+    assert failed.work.input.previous == "[7]"
+    assert world.begin("/!success-0/!error-0").work.input.message == "[7]"
+
+
+def test_what_passes_the_result_of_the_root_on_passes_that_and_not_its_own_message() -> None:
+    # Given
+    world = World()
+    world.start(swarm(task("ok-item"), ok=[chain(task("pass-a"), task("ok-b"))]), "m")
+    world.begin("/0").done(7)
+    # When
+    world.begin("/!success-0/0").done(passes=True, used_previous=True)
+    # Then
+    assert world.begin("/!success-0/1").work.input.previous == "[7]"
 
 
 def test_error_callbacks_at_every_level_are_due_once_when_a_deep_step_fails() -> None:

@@ -289,6 +289,20 @@ def test_a_reservation_whose_run_never_comes_is_dropped_after_a_minute() -> None
     assert world.start_stored() is None
 
 
+def test_a_reservation_is_not_dropped_by_a_timer_of_an_earlier_one() -> None:
+    # Given
+    world = World(watch=False)
+    world.create(task("ok-a"))
+    run_now(world.store.reserve("r", "other"))
+    # When
+    world.advance(59)
+    world.fire("reserved", "")
+    # Then
+    assert world.run_record().reserved_by == "other"
+    world.advance(1)
+    assert world.run_record().reserved_by is None
+
+
 def test_a_reservation_that_became_an_alias_stays() -> None:
     # Given
     world = World(watch=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from strategies import json_values, mappings, signatures
 
 from mageflow_core.errors import (
     CyclicGraph,
@@ -19,8 +20,11 @@ from mageflow_core.errors import (
 )
 from mageflow_core.signatures import codec
 from mageflow_core.signatures.codec import (
+    PARTS,
     content_hash,
     from_json,
+    head_dumps,
+    head_loads,
     signature_dumps,
     signature_loads,
     to_json,
@@ -35,123 +39,6 @@ from mageflow_core.signatures.signature import (
 )
 
 # --- any signature -------------------------------------------------------------------------------
-
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
-seconds = st.integers(0, 10**6) | st.floats(0, 10**6)
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=8,
-)
-mappings = st.dictionaries(texts, json_values, max_size=3)
-etas = st.datetimes(
-    min_value=datetime(1970, 1, 2),  # noqa: DTZ001 - the time zone is the next argument
-    max_value=datetime(9000, 1, 1),  # noqa: DTZ001
-    timezones=st.sampled_from([UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-9))]),
-)
-
-
-def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.none() | values
-
-
-retries = st.builds(
-    Retry,
-    retries=st.integers(0, 100),
-    delay=seconds,
-    factor=st.integers(1, 5) | st.floats(1, 5),
-    max_delay=seconds,
-    jitter=st.floats(0, 1),
-    on=st.lists(st.sampled_from([ValueError, "app.Error"]), max_size=2).map(tuple),
-    never=st.lists(st.sampled_from([KeyError, "app.Fatal"]), max_size=2).map(tuple),
-)
-
-
-@st.composite
-def optionses(draw: st.DrawFn) -> Options:
-    when = draw(st.sampled_from(["delay", "eta", "neither"]))
-    return Options(
-        retry=draw(maybe(retries)),
-        timeout=draw(maybe(seconds)),
-        delay=draw(seconds) if when == "delay" else None,
-        eta=draw(etas) if when == "eta" else None,
-        priority=draw(st.sampled_from([None, "low", "normal", "high"])),
-        deadline=draw(maybe(seconds)),
-        ttl=draw(maybe(seconds)),
-        backend=draw(maybe(texts)),
-        queue=draw(maybe(texts)),
-        interrupt=draw(st.sampled_from([None, "cooperative", "raise"])),
-        native=draw(mappings),
-    )
-
-
-def common(below: st.SearchStrategy[Signature[Any]]) -> dict[str, st.SearchStrategy[Any]]:
-    return {
-        "args": mappings,
-        "opts": optionses(),
-        "name": maybe(texts),
-        "labels": st.dictionaries(texts, texts, max_size=2),
-        "success_callbacks": st.lists(below, max_size=1).map(tuple),
-        "error_callbacks": st.lists(below, max_size=1).map(tuple),
-        "stored": maybe(texts),
-    }
-
-
-tasks: st.SearchStrategy[Signature[Any]] = st.builds(
-    TaskSignature, task=st.sampled_from(["fetch", "count"]), args=mappings, opts=optionses()
-)
-
-
-@st.composite
-def swarms(draw: st.DrawFn, below: st.SearchStrategy[Signature[Any]]) -> Signature[Any]:
-    is_open = draw(st.booleans())
-    stop = draw(maybe(st.integers(1, 5)))
-    return SwarmSignature(
-        **{name: draw(values) for name, values in common(below).items()},
-        items=tuple(draw(st.lists(below, max_size=3))),
-        max_concurrency=draw(maybe(st.integers(1, 50))),
-        open=is_open,
-        max_tasks=draw(maybe(st.integers(3, 9))) if is_open else None,
-        idle_timeout=draw(maybe(st.integers(1, 9) | st.floats(0.5, 9))) if is_open else None,
-        stop_after_n_failures=stop,
-        interrupt_running=draw(st.booleans()) if stop else False,
-    )
-
-
-@st.composite
-def graphs(draw: st.DrawFn, below: st.SearchStrategy[Signature[Any]]) -> Signature[Any]:
-    names = draw(st.lists(st.sampled_from("abcd"), min_size=1, unique=True))
-    # An edge only from a later name to earlier ones, so that there is no cycle.
-    edges = {
-        name: tuple(draw(st.lists(st.sampled_from(names[:i]), min_size=1, unique=True)))
-        for i, name in enumerate(names)
-        if i and draw(st.booleans())
-    }
-    return GraphSignature(
-        **{name: draw(values) for name, values in common(below).items()},
-        nodes={name: draw(below) for name in names},
-        depends_on=edges,
-        max_concurrency=draw(maybe(st.integers(1, 9))),
-        on_failure=draw(st.sampled_from(["stop", "continue"])),
-    )
-
-
-def containers(below: st.SearchStrategy[Signature[Any]]) -> st.SearchStrategy[Signature[Any]]:
-    steps = st.lists(below, min_size=1, max_size=3).map(tuple)
-    chains: st.SearchStrategy[Signature[Any]] = st.builds(
-        ChainSignature, steps=steps, **common(below)
-    )
-    with_callbacks: st.SearchStrategy[Signature[Any]] = st.builds(
-        TaskSignature, task=st.just("fetch"), **common(below)
-    )
-    return chains | swarms(below) | graphs(below) | with_callbacks
-
-
-signatures = st.recursive(tasks, containers, max_leaves=5)
 
 
 @settings(max_examples=200)
@@ -183,6 +70,60 @@ def test_equal_signatures_have_equal_hashes(signature: Signature[Any]) -> None:
 def test_signatures_with_equal_hashes_are_equal(a: Signature[Any], b: Signature[Any]) -> None:
     if content_hash(a) == content_hash(b):
         assert a == b
+
+
+# --- without what is inside ----------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(signatures)
+def test_a_head_and_the_parts_make_the_signature_again(signature: Signature[Any]) -> None:
+    head = head_dumps(signature)
+    parts = {name: getattr(signature, name) for name in PARTS if hasattr(signature, name)}
+
+    back = head_loads(head, parts)
+
+    assert back == signature
+    assert back.stored == signature.stored
+    assert not set(json.loads(head)) & set(PARTS)
+
+
+@settings(max_examples=30)
+@given(signatures)
+def test_a_head_says_nothing_of_the_parts(signature: Signature[Any]) -> None:
+    other: Signature[Any] = TaskSignature(task="other")
+    changed = replace(signature, success_callbacks=(other,), error_callbacks=())
+
+    assert head_dumps(changed) == head_dumps(signature)
+
+
+def test_parts_of_other_kinds_are_left_out() -> None:
+    # Given
+    steps = (TaskSignature[Any](task="a"),)
+    chain: Signature[Any] = ChainSignature(steps=steps, name="x")
+    # When
+    back = head_loads(head_dumps(chain), {"steps": steps, "items": (), "nodes": {}})
+    # Then
+    assert back == chain
+
+
+def test_parts_are_taken_as_they_are() -> None:
+    # Given
+    items: Any = [TaskSignature[Any](task="a")]
+    # When
+    swarm = head_loads(head_dumps(SwarmSignature()), {"items": items})
+    # Then
+    assert isinstance(swarm, SwarmSignature)
+    assert swarm.items is items
+
+
+@settings(max_examples=10)
+@given(mappings)
+def test_a_head_that_is_no_json_is_refused_with_its_path(args: dict[str, Any]) -> None:
+    signature: Signature[Any] = SwarmSignature(args={**args, "n": {1}})
+
+    with pytest.raises(NotSerializable, match=r"^signature\.args\.n: set of 1"):
+        head_dumps(signature)
 
 
 # --- how it looks --------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mageflow_core.machine.draft import Draft, Signal
-from mageflow_core.machine.records import Failure, Inner, Mark, Node, Path, Ref, Role, Status
-from mageflow_core.names import callback_path, child_path
+from mageflow_core.machine.records import Failure, Inner, Mark, Node, Path, Ref, Status
+from mageflow_core.names import Role, callback_path, child_path
 from mageflow_core.signatures.signature import Signature, SwarmSignature
 
 KEPT_FAILURES = 10  # positions of the first ones
@@ -162,8 +162,8 @@ def begin_callbacks(
         failed = draft.get(owner.error or owner.path)
         assert failed.failure is not None
         about = (failed.path, failed.failure)
-        used = failed.previous if failed.used_previous else failed.message
-        inputs = (used or failed.message, None, ())
+        used = failed.previous if failed.used_previous else None
+        inputs = (failed.message if used is None else used, None, ())
     run = draft.edit_run()
     for number, signature in enumerate(signatures):
         path = callback_path(owner.path, event, number, owner.generation)

@@ -40,4 +40,5 @@ def position_of(parent: Node, segment: str) -> int | None:
     if order is not None:
         return order.index(segment) if segment in order else None
     count = len(signature.children) + (parent.inner.added if parent.inner else 0)
-    return int(segment) if segment.isdecimal() and int(segment) < count else None
+    position = int(segment) if segment.isdecimal() else count
+    return position if position < count and str(position) == segment else None

@@ -94,7 +94,8 @@ def apply(draft: Draft, node: Node, outcome: Outcome, above: Above) -> None:
         node.value = outcome.value
         node.result = node.carried = node.path
         if outcome.passes:
-            node.carried = (node.previous if node.used_previous else None) or node.message
+            used = node.previous if node.used_previous else None
+            node.carried = node.message if used is None else used
         end(draft, node, Status.DONE)
     elif isinstance(outcome, Continued):
         if node.ending is not None:

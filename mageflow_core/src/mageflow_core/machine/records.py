@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from mageflow_core.failure import Cause
+from mageflow_core.names import Role
 from mageflow_core.signatures.signature import Signature
 
 Path = str
@@ -53,8 +54,6 @@ class Mark(StrEnum):
 
 
 STRENGTH = {Mark.SUSPEND: 1, Mark.INTERRUPT: 2, Mark.CANCEL: 3}
-
-Role = Literal["root", "child", "callback", "continuation"]
 
 
 @dataclass(frozen=True, slots=True)

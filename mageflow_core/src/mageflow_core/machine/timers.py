@@ -134,7 +134,13 @@ def unknown(draft: Draft, path: Path, *, known: bool) -> None:
 
 def reserved(draft: Draft, _path: Path) -> None:
     """The run that was to take this one's place in its signature never came."""
-    if draft.run.reserved_by is not None and draft.run.alias_of is None:
+    run = draft.run
+    if run.reserved_by is None or run.reserved_at is None or run.alias_of is not None:
+        return
+    time = run.reserved_at + RESERVATION
+    if time > draft.now:
+        draft.at("reserved", "", time)
+    else:
         run = draft.edit_run()
         run.reserved_by = run.reserved_at = None
 

@@ -27,6 +27,7 @@ from mageflow_core.signatures.signature import (
 
 VERSION: Final = 1
 MAX_LEVELS: Final = 32  # signatures below the outermost one
+PARTS: Final = ("steps", "items", "nodes", "success_callbacks", "error_callbacks")
 _TEXT_DEPTH: Final = 190  # two levels of JSON for each, and what is bound on the innermost
 
 _KINDS: Final[Mapping[str, type[Signature[Any]]]] = {
@@ -66,6 +67,26 @@ def signature_dumps(signature: Signature[Any]) -> str:
 def signature_loads(text: str | bytes) -> Signature[Any]:
     """The signature of JSON text. Raises `DataError` and what `from_json` does."""
     return from_json(loads(text, "signature"))
+
+
+def head_dumps(signature: Signature[Any]) -> str:
+    """What a signature says without the signatures inside, as JSON text: for stores that keep
+    those apart. Raises `NotSerializable`."""
+    said = _encode_fields(signature, 0)
+    head = {name: value for name, value in said.items() if name not in PARTS}
+    return dumps({"v": VERSION, "kind": signature.kind, **head}, "signature")
+
+
+def head_loads(text: str, parts: Mapping[str, Any]) -> Signature[Any]:
+    """The signature of such a text with the signatures inside by the names of their fields, see
+    `PARTS`; those that it does not have are left out. They are taken as they are."""
+    data = loads(text, "signature")
+    cls = _KINDS[data.pop("kind")]
+    data.pop("v")
+    values = {name: _DECODERS[name](value, name, 0) for name, value in data.items()}
+    own = {name: part for name, part in parts.items() if name in _READERS[cls]}
+    built: Signature[Any] = cls(**values, **own)
+    return built
 
 
 def content_hash(signature: Signature[Any]) -> str:

@@ -76,7 +76,10 @@ def item_texts(draft: Draft, swarm: Node, first: int, count: int) -> Iterator[st
 
 
 def child_count(node: Node) -> int:
-    return len(node.signature.children) + (node.inner.added if node.inner else 0)
+    signature = node.signature
+    if isinstance(signature, GraphSignature):  # whose nodes are read one by one
+        return len(signature.order)
+    return len(signature.children) + (node.inner.added if node.inner else 0)
 
 
 # --- errors ---------------------------------------------------------------------------------
@@ -185,12 +188,29 @@ def run_view(draft: Draft) -> RunView:
 
 def child_views(draft: Draft, node: Node, first: int, count: int) -> list[NodeView]:
     """Children by position, then continuations, then callbacks of this generation."""
+    return [located_view(draft, path) for path in child_paths(draft, node, first, count)]
+
+
+def located_view(draft: Draft, path: str) -> NodeView:
+    """The view of a node that is known to be a part of the run."""
+    node = locate(draft, path)
+    assert node is not None, f"{draft.run.id}{path} is no part of the run"
+    return node_view(draft, node)
+
+
+def child_paths(draft: Draft, node: Node, first: int, count: int) -> list[str]:
     total = child_count(node)
-    paths: list[str] = [
+    paths = [
         child_path(node.path, segment(node, position))
         for position in range(first, min(first + count, total))
     ]
-    others = [
+    stored = [path for path in other_paths(node) if draft.node(path) is not None]
+    return paths + stored[max(0, first - total) : max(0, first + count - total)]
+
+
+def other_paths(node: Node) -> list[str]:
+    """Of continuations and callbacks: of some of these nothing is stored."""
+    paths = [
         continuation_path(node.path, n + 1)
         for n in range(node.inner.continuation if node.inner else 0)
     ]
@@ -199,14 +219,11 @@ def child_views(draft: Draft, node: Node, first: int, count: int) -> list[NodeVi
         ("error", node.signature.error_callbacks),
     ):
         for generation in range(1, node.generation + 1):
-            others += [
+            paths += [
                 callback_path(node.path, event, number, generation)
                 for number in range(len(callbacks))
             ]
-    stored = [path for path in others if draft.node(path) is not None]
-    paths += stored[max(0, first - total) : max(0, first + count - total)]
-    found = (locate(draft, path) for path in paths)
-    return [node_view(draft, child) for child in found if child is not None]
+    return paths
 
 
 # --- work -----------------------------------------------------------------------------------
@@ -271,8 +288,12 @@ def holds(draft: Draft, path: str, claim: str) -> bool:
     return not above.over and above.mark in (None, Mark.SUSPEND)
 
 
-def texts(draft: Draft, path: str, first: int, count: int) -> Sequence[str]:
-    node = draft.get(path)
+def source(draft: Draft, node: Node) -> Node:
+    """The node that made this one's result; itself where it has none."""
     while node.result is not None and node.result != node.path:
         node = draft.get(node.result)
-    return list(item_texts(draft, node, first, count))
+    return node
+
+
+def texts(draft: Draft, path: str, first: int, count: int) -> Sequence[str]:
+    return list(item_texts(draft, source(draft, draft.get(path)), first, count))

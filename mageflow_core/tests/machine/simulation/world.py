@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from mageflow_core import machine
 from mageflow_core.failure import Cause, ErrorInfo
@@ -108,11 +108,12 @@ class World:
     policy: Policy = field(default_factory=Policy)
     watch: bool = True
     start_time: float = 1_000.0
+    make_store: ClassVar[Callable[..., WatchedStore]] = WatchedStore
 
     def __post_init__(self) -> None:
         self.clock = ManualClock(self.start_time)
         self.ledger = Ledger() if self.watch else None
-        self.store = WatchedStore(policy=self.policy, clock=self.clock, ledger=self.ledger)
+        self.store = type(self).make_store(policy=self.policy, clock=self.clock, ledger=self.ledger)
         self.store._random.seed(0)
         self.inbox: list[Job] = []  # sent to the backend, not delivered yet
         self.jobs: list[Job] = []  # all that were ever sent

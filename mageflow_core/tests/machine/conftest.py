@@ -1,8 +1,0 @@
-"""Makes `simulation` importable: the tests are no packages, and pytest imports them by path."""
-
-import sys
-from pathlib import Path
-
-HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.insert(0, HERE)
