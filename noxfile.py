@@ -19,7 +19,7 @@ nox.options.reuse_existing_virtualenvs = True
 ROOT = Path(__file__).parent
 GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")
 ADAPTERS = [f"./{path.parent}" for path in sorted(Path().glob("adapters/*/pyproject.toml"))]
-PARTS = [".", "./mageflow_core", *ADAPTERS]
+PARTS = [".", "./mageflow_core", "./conformance_tests", *ADAPTERS]
 CHECKS = ROOT / "tests" / "packaging"
 # The parts want each other by version, not by folder: builds publish that, and an editable install
 # of all of them would otherwise hold two sources for one name.
@@ -52,7 +52,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *face, env={"MYPYPATH": "src"})
     for part in PARTS[1:]:
         # What tests share is imported by its folder's name, from a folder that pytest adds.
-        shared = [str(path.parent.parent) for path in Path(part).glob("tests/*/*/__init__.py")]
+        shared = [str(path.parent.parent) for path in Path(part).glob("tests/**/__init__.py")]
         path = os.pathsep.join([f"{part}/src", part, *shared])
         session.run("mypy", f"{part}/src", f"{part}/tests", env={"MYPYPATH": path})
     session.run("basedpyright")
@@ -90,6 +90,7 @@ def wheels(session: nox.Session) -> None:
     session.run("python", check, *built, *place.glob("dist/*.tar.gz"))
     session.run("mageflow", "--help", silent=True)
     session.run("mageflow", "backends")
+    session.run("mageflow-conformance", "store", "memory://")
 
 
 @nox.session

@@ -1,6 +1,8 @@
 # Shared by the scripts beside this file: a virtual environment on any machine with Python >= 3.11.
 # Debian's Python comes without venv and pip, which is why this is more than one line.
 
+. "$root/scripts/_packages.sh"
+
 fail() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
     exit 1
@@ -19,16 +21,10 @@ find_python() {
 
 # install_venv_module PYTHON: only Debian and its kin have Python without that module.
 install_venv_module() {
-    local sudo= package log
+    local package
     package=$("$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
     command -v apt-get >/dev/null || fail "$1 cannot make virtual environments: install its modules venv and ensurepip"
-    if [ "$(id -u)" != 0 ]; then
-        sudo=sudo
-        sudo -n true 2>/dev/null || fail "run this once, then try again: sudo apt-get install -y $package"
-    fi
-    echo "${0##*/}: installing $package, once" >&2
-    log=$($sudo sh -c "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y $package" 2>&1) ||
-        fail "apt-get could not install $package: $log"
+    install_package "$package" || exit 1
 }
 
 # make_venv FOLDER: makes it, or keeps the one that works.

@@ -7,6 +7,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import mageflow
+import mageflow_conformance
 import mageflow_core
 
 
@@ -29,7 +30,7 @@ for argument in sys.argv[1:]:
     assert "file:" not in text, f"{argument} would have users install from a folder of its builder"
     print(f"{Path(argument).name}: metadata is fit to publish")
 
-for module in mageflow, mageflow_core:
+for module in mageflow, mageflow_core, mageflow_conformance:
     # An unrelated package of our name is on the index, and a folder of our name is in the checkout.
     assert module.__file__, f"{module.__name__} is not installed"
     assert Path(module.__file__).is_relative_to(sys.prefix), module.__file__

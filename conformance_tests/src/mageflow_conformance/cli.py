@@ -1,0 +1,134 @@
+"""The command line, `mageflow-conformance`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from mageflow_conformance.pages import explanation, table
+from mageflow_conformance.report import Report
+from mageflow_conformance.stores.harness import StoreHarness
+from mageflow_conformance.stores.harnesses import harness_of
+from mageflow_conformance.stores.manifest import requirement_of, requirements
+from mageflow_conformance.stores.requirement import Requirement
+from mageflow_conformance.stores.running import Outcome, run_all
+from mageflow_core.errors import MageflowError
+
+DONE, FAILED, WRONG = 0, 1, 2  # exit codes
+SIGNS = {"passed": ".", "failed": "F", "not applicable": "-", "not run": "?"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point. Exits with 0, with 1 where something has failed, with 2 for wrong usage."""
+    asked = _parser().parse_args(arguments)
+    try:
+        code: int = asked.do(asked)
+    except (MageflowError, KeyError, OSError) as error:
+        text = error.args[0] if isinstance(error, KeyError) else error
+        print(f"mageflow-conformance: {text}", file=sys.stderr)
+        code = WRONG
+    raise SystemExit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "mageflow-conformance", description="What MageFlow's stores are held to, tried on one."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('mageflow-conformance')}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    store = commands.add_parser("store", help="try the requirements on the store at a URL")
+    store.add_argument("url", help="such as memory:// or redis://localhost:6379/0")
+    store.add_argument("--report", type=Path, metavar="FILE", help="write outcomes there, as JSON")
+    store.add_argument(
+        "--only", action="append", default=[], metavar="ID",
+        help="try this one, or those whose ids begin so; may be repeated",
+    )  # fmt: skip
+    store.add_argument(
+        "--harness", metavar="MODULE:CLASS", help="a subclass of StoreHarness for your store"
+    )
+    store.set_defaults(do=_store)
+    explain = commands.add_parser("explain", help="say what a requirement is, and how it is tried")
+    explain.add_argument("id")
+    explain.set_defaults(do=_explain)
+    page = commands.add_parser("table", help="print the page of the documentation")
+    page.set_defaults(do=_table)
+    return parser
+
+
+def _explain(asked: argparse.Namespace) -> int:
+    print(explanation(requirement_of(asked.id)), end="")
+    return DONE
+
+
+def _table(_asked: argparse.Namespace) -> int:
+    print(table(), end="")
+    return DONE
+
+
+def _store(asked: argparse.Namespace) -> int:
+    wanted = _wanted(asked.only)
+    harness = _harness(asked.harness, asked.url)
+    if asked.report is not None:
+        asked.report.touch()  # rather now than when all is done
+    report = Report(harness, asyncio.run(_run(harness, wanted)))
+    _say(report)
+    if asked.report is not None:
+        text = json.dumps(report.data(), indent=2, ensure_ascii=False)
+        asked.report.write_text(text + "\n", "utf-8")
+    return FAILED if report.failed else DONE
+
+
+def _wanted(only: Sequence[str]) -> list[Requirement]:
+    starts = tuple(each.upper() for each in only)
+    found = [each for each in requirements() if not starts or each.id.startswith(starts)]
+    for start in starts:
+        if not any(each.id.startswith(start) for each in found):
+            requirement_of(start)
+    return found
+
+
+def _harness(name: str | None, url: str) -> StoreHarness:
+    if name is None:
+        return harness_of(url)
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        _refuse(f"--harness {name}: expected module:class")
+    try:
+        cls = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        _refuse(f"--harness {name}: {error}")
+    if not (isinstance(cls, type) and issubclass(cls, StoreHarness)):
+        _refuse(f"--harness {name}: {cls!r} is no subclass of StoreHarness")
+    return cls(url)
+
+
+def _refuse(text: str) -> NoReturn:
+    print(f"mageflow-conformance: {text}", file=sys.stderr)
+    raise SystemExit(WRONG)
+
+
+async def _run(harness: StoreHarness, wanted: Sequence[Requirement]) -> list[Outcome]:
+    outcomes = []
+    async for outcome in run_all(harness, wanted):
+        outcomes.append(outcome)
+        print(SIGNS[outcome.state], end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return outcomes
+
+
+def _say(report: Report) -> None:
+    for outcome in report.outcomes:
+        if outcome.state != "passed":
+            print(f"{outcome.state:<14} {outcome.id}: {outcome.reason}")
+    for outcome in report.failed:
+        print(f"\n--- {outcome.id}\n{outcome.details}", file=sys.stderr)
+    print(report.words())

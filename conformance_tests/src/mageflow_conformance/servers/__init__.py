@@ -1,0 +1,21 @@
+"""Real servers on this machine's loopback, for tests that kill, freeze and restart them."""
+
+from mageflow_conformance.servers.aio import Aio
+from mageflow_conformance.servers.cluster import RedisCluster
+from mageflow_conformance.servers.errors import MissingServer, ServerFailed
+from mageflow_conformance.servers.redis import RedisServer
+from mageflow_conformance.servers.replica import RedisReplica
+from mageflow_conformance.servers.requiring import require_redis
+from mageflow_conformance.servers.wire import Wire, WireError
+
+__all__ = [
+    "Aio",
+    "MissingServer",
+    "RedisCluster",
+    "RedisReplica",
+    "RedisServer",
+    "ServerFailed",
+    "Wire",
+    "WireError",
+    "require_redis",
+]

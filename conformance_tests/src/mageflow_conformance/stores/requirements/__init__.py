@@ -1,0 +1,1 @@
+"""What every store must do, a module for each group of requirements."""
