@@ -20,6 +20,7 @@ LAYERS = [  # from the top; the modules of one layer may import each other
     {
         "clock",
         "errors",
+        "failpoints",
         "failure",
         "jsontext",
         "loading",

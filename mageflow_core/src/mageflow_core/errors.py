@@ -47,7 +47,11 @@
     │   ├── PayloadTooLarge
     │   └── UnsupportedCapability
     └── StoreError
-        └── StoreUnavailable
+        ├── StoreUnavailable
+        │   ├── StoreFull
+        │   └── StoreDenied
+        ├── StoreUnsuitable
+        └── StoreBroken
 
 `Interrupted` stands beside the tree: it is raised *in* a sync body, as `CancelledError` is in an
 async one, and is no `Exception`.
@@ -256,6 +260,22 @@ class StoreError(MageflowError):
 
 class StoreUnavailable(StoreError):
     """The store does not answer."""
+
+
+class StoreFull(StoreUnavailable):
+    """The store has no memory left and changes nothing; raise its limit, or lower `result_ttl`."""
+
+
+class StoreDenied(StoreUnavailable):
+    """The store refuses this user; check the password in its URL, and what it may do there."""
+
+
+class StoreUnsuitable(StoreError):
+    """The store, as it is set up, would lose runs; see the message for what to change."""
+
+
+class StoreBroken(StoreError):
+    """The store answered what it should not: something else writes there, or it is our defect."""
 
 
 class Interrupted(BaseException):

@@ -1,0 +1,244 @@
+"""One connection to one server, which many calls share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from hiredis import pack_command
+
+from mageflow_core.stores.redis.connecting import CONNECT_WITHIN, Address, Connection
+from mageflow_core.stores.redis.replies import REPLIES, Why, why_lost
+from mageflow_core.stores.redis.scripts import Script
+
+if TYPE_CHECKING:
+    from mageflow_core.stores.redis.node import Node
+
+STALLED = 10.0  # seconds without a reply that is owed, after which a connection counts as dead
+WAIT, WAIT_AGAIN = 1.0, 0.1  # seconds for replicas: as a rule, and once too few have answered
+
+
+class Call:
+    """What somebody waits for the reply of.
+
+    server: which one is asked; else the one that has the slot of the key. once: never asked again.
+    """
+
+    __slots__ = (
+        "cause",
+        "deadline",
+        "future",
+        "key",
+        "load",
+        "once",
+        "packed",
+        "redirects",
+        "script",
+        "server",
+        "written",
+    )
+
+    def __init__(
+        self,
+        *words: str | float,
+        key: str = "",
+        script: Script | None = None,
+        server: Node | None = None,
+        once: bool = False,
+    ) -> None:
+        self.packed = pack(*words)
+        self.key = key
+        self.script = script
+        self.server = server
+        self.once = once
+        self.future: asyncio.Future[Any]
+        self.deadline = 0.0
+        self.cause = ""  # why it is not answered yet
+        self.load = False  # the server did not have its script
+        self.redirects = 0
+        self.written: Written | None = None
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Written:
+    """Calls written together whose replies are kept back until replicas have answered."""
+
+    __slots__ = ("answers",)
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[Call, Any]] = []
+
+
+class Owner(Protocol):
+    """What a link tells. Called on the event loop."""
+
+    def answered(self, link: Link, call: Call, reply: Any) -> None:
+        """reply: what the server has said, or the driver's exception."""
+        ...
+
+    def ended(self, link: Link, calls: list[Call], why: Why) -> None:
+        """The connection is gone, and these have no answer. why: an error of ours where it is of
+        no use to connect again."""
+        ...
+
+    def few_replicas(self, link: Link, count: int) -> None: ...
+
+
+class Link:
+    """Calls made in one turn of the event loop go out in one write, and any number of such writes
+    may be on their way. A call whose caller has gone still takes its reply out of the row.
+
+    Lives from `start` to the first trouble, then gives back what it could not do. replicas: how
+    many must have what scripts have written before their replies are given.
+    """
+
+    def __init__(self, address: Address, owner: Owner, *, replicas: int) -> None:
+        self.address = address
+        self.refused: dict[str, Exception] = {}  # scripts that could not be loaded, by digest
+        self._owner = owner
+        self._replicas = replicas
+        self._wait = WAIT
+        self._queue: list[Call] = []
+        self._expected: deque[Call | Script | Written] = deque()
+        self._flushing = True  # nothing is written before it is connected
+        self._heard = 0.0
+        self._why: Why | None = None
+        self._connection: Connection | None = None
+        self._watching: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None]
+
+    def start(self) -> None:
+        self._task = self._loop.create_task(self._run(), name=f"mageflow: {self.address}")
+
+    @property
+    def idle(self) -> bool:
+        return not (self._queue or self._expected)
+
+    def submit(self, call: Call) -> None:
+        self._queue.append(call)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def drop(self, why: str) -> None:
+        """End the connection; its calls are given back."""
+        self._why = why
+        if self._connection is not None:
+            self._connection.abort()
+
+    async def close(self) -> None:
+        """End the connection, and tell nobody."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    # --- writing --------------------------------------------------------------------------------
+    def _flush(self) -> None:
+        self._flushing = False
+        calls, self._queue = self._queue, []
+        if not self._expected:
+            self._heard = self._loop.time()
+        parts: list[bytes] = []
+        written = None
+        loaded = set()
+        for call in calls:
+            if call.future.done():
+                continue  # its caller has gone
+            script = call.script
+            if script is not None:
+                if call.load and script.sha not in loaded:
+                    loaded.add(script.sha)
+                    parts.append(pack("SCRIPT", "LOAD", script.text))
+                    self._expected.append(script)
+                if self._replicas and written is None:
+                    written = Written()
+            call.written = written if script is not None else None
+            parts.append(call.packed)
+            self._expected.append(call)
+        if written is not None:
+            parts.append(pack("WAIT", self._replicas, int(self._wait * 1000)))
+            self._expected.append(written)
+        if parts and self._connection is not None:
+            self._connection.write(b"".join(parts))
+
+    # --- reading --------------------------------------------------------------------------------
+    async def _run(self) -> None:
+        try:
+            self._connection = self.address.connection()
+            async with asyncio.timeout(CONNECT_WITHIN):
+                await self._connection.connect()
+            self._watch()
+            self._flush()
+            await self._read(self._connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its calls must go on
+            self._why = self._why or why_lost(error, str(self.address))
+        finally:
+            if self._watching is not None:
+                self._watching.cancel()
+            if self._connection is not None:
+                await self._connection.end()
+        self._owner.ended(self, self._unanswered(), self._why or "the connection was lost")
+
+    async def _read(self, connection: Connection) -> NoReturn:
+        while True:
+            self._take(await self._next(connection))
+
+    async def _next(self, connection: Connection) -> Any:
+        try:
+            return await connection.read_response(disconnect_on_error=False)
+        except REPLIES as error:
+            return error
+
+    def _take(self, reply: Any) -> None:
+        self._heard = self._loop.time()
+        entry = self._expected.popleft()
+        if isinstance(entry, Call):
+            if entry.written is None or isinstance(reply, Exception):
+                self._owner.answered(self, entry, reply)
+            else:
+                entry.written.answers.append((entry, reply))
+        elif isinstance(entry, Script):
+            self._loaded(entry, reply)
+        else:
+            self._replicated(entry, reply)
+
+    def _loaded(self, script: Script, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            self.refused[script.sha] = reply
+        else:
+            self.refused.pop(script.sha, None)
+
+    def _replicated(self, written: Written, reply: Any) -> None:
+        failed = isinstance(reply, Exception)
+        if not failed:
+            few = reply < self._replicas
+            self._wait = WAIT_AGAIN if few else WAIT
+            if few:
+                self._owner.few_replicas(self, reply)
+        for call, answer in written.answers:
+            self._owner.answered(self, call, reply if failed else answer)
+
+    def _watch(self) -> None:
+        if self._expected and self._loop.time() - self._heard > STALLED:
+            self.drop(f"no reply for {STALLED:g} s")
+        else:
+            self._watching = self._loop.call_later(STALLED / 4, self._watch)
+
+    def _unanswered(self) -> list[Call]:
+        calls = []
+        for entry in self._expected:
+            if isinstance(entry, Call):
+                calls.append(entry)
+            elif isinstance(entry, Written):
+                calls += [call for call, _ in entry.answers]
+        return calls + self._queue
+
+
+def pack(*words: str | float) -> bytes:
+    command: Any = words  # the driver's type is that of a tuple of one
+    packed: bytes = pack_command(command)
+    return packed

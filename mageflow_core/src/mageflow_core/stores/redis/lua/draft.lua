@@ -1,0 +1,150 @@
+-- A run while one step changes it: reads fall through to its hash, writes stay here until
+-- `effects.flush()`.
+--
+-- Fields of the hash: `run`; `n<path>` a node; `s<id>` what is needed here of a signature, `b<id>`
+-- the text of it for workers, `g<id>/<name>` a graph's node, `o<id>` a graph's names in order;
+-- `i<path>` the signature of an item that was added; `a<path> <add id>` an addition that was made;
+-- `m` the message, `v<path>` a result, `e<path>.<generation>` an error; `h<number>` the history;
+-- `w` that somebody waits for a node of it. What is absent in a record has its default.
+local draft = {
+  VERSION = 1,
+  WIDTH = 400,  -- records that one step may write
+  now = clock(),
+  run = false,  -- the run's record
+  run_changed = false,
+  texts = {},   -- fields as they were read; false where there is none
+  nodes = {},   -- path -> record; false where there is none
+  changed = {}, -- paths of nodes
+  writes = {},  -- further fields and values to write
+  width = 0, looked = 0,
+  signatures = {},
+}
+local ENDED = { done = true, failed = true, canceled = true, skipped = true }
+
+-- Of nodes, of what containers know of their children, and of runs.
+local defaults = { __index = {
+  kind = 'task', pos = 0, st = 'pending', gen = 1, round = 1, told = 0, attempt = 0, before = 0,
+  sends = 0, crashes = 0, fence = 0, msg = '$', bodies = 0,
+  cursor = 0, begun = 0, done = 0, failed = 0, canceled = 0, added = 0, cont = 0,
+  v = 1, cbs = 0, marks = 0, reopened = 0, plans = 0, events = 0, parkings = 0,
+} }
+
+-- Times in ms and limits.
+function draft.policy()
+  draft.limits = draft.limits or cjson.decode(ARGV[1])
+  return draft.limits
+end
+
+-- --- reading -----------------------------------------------------------------------------------
+-- One round trip inside the server for all fields that are not here yet.
+function draft.fetch(wanted)
+  local missing = {}
+  for _, name in ipairs(wanted) do
+    if draft.texts[name] == nil then
+      missing[#missing + 1] = name
+      draft.texts[name] = false
+    end
+  end
+  if #missing == 0 then return end
+  local found = redis.call('HMGET', KEYS[1], unpack(missing))
+  for index, name in ipairs(missing) do draft.texts[name] = found[index] end
+end
+
+function draft.field(name)
+  if draft.texts[name] == nil then draft.fetch({ name }) end
+  return draft.texts[name]
+end
+
+-- A record knows its place while it is here; see `effects.write_records`.
+function draft.placed(node, path)
+  local parent = names.parent_of(path)
+  node.path, node.parent, node.role = path, parent, 'child'
+  if not parent then
+    node.role = 'root'
+  else
+    local mark, first = string.byte(path, #parent + 1, #parent + 2)
+    if mark == 126 then -- ~
+      node.role = 'continuation'
+    elseif first == 33 then -- !
+      node.role = 'callback'
+    end
+  end
+  return setmetatable(node, defaults)
+end
+
+function draft.node_at(path)
+  local node = draft.nodes[path]
+  if node == nil then
+    local text = draft.field('n' .. path)
+    if text then
+      node = draft.placed(cmsgpack.unpack(text), path)
+      if node.inner then setmetatable(node.inner, defaults) end
+      -- A node that is the source of its own result does not say its path.
+      if node.res == true then node.res = path end
+      if node.carried == true then node.carried = path end
+    end
+    draft.nodes[path] = node or false
+  end
+  return node or nil
+end
+
+function draft.want_lineage(path, wanted)
+  while path do
+    wanted[#wanted + 1] = 'n' .. path
+    path = names.parent_of(path)
+  end
+end
+
+-- Read a node and all above it at once, and a field ahead. False where there is no such run.
+function draft.open(path, ahead)
+  local wanted = { 'run', 'w', ahead }
+  draft.want_lineage(path, wanted)
+  draft.fetch(wanted)
+  if not draft.texts.run then return false end
+  draft.run = setmetatable(cmsgpack.unpack(draft.texts.run), defaults)
+  return draft.run.v <= draft.VERSION
+end
+
+function draft.signature(id)
+  local found = draft.signatures[id]
+  if not found then
+    found = cjson.decode(draft.field('s' .. id))
+    draft.signatures[id] = found
+  end
+  return found
+end
+
+function draft.of(node) return draft.signature(node.sig) end
+
+-- --- writing -----------------------------------------------------------------------------------
+function draft.edit(node)
+  if not draft.changed[node.path] then
+    draft.changed[node.path] = true
+    draft.width = draft.width + 1
+  end
+  return node
+end
+
+function draft.edit_run()
+  draft.run_changed = true
+  return draft.run
+end
+
+function draft.write(name, text)
+  draft.writes[#draft.writes + 1] = name
+  draft.writes[#draft.writes + 1] = text
+  draft.texts[name] = text
+end
+
+function draft.new_node(path, position, signature_id)
+  local found = draft.signature(signature_id)
+  local node = draft.placed({ sig = signature_id, pos = position }, path)
+  if found.kind ~= 'task' then node.kind, node.args = found.kind, found.args end
+  if found.ok or found.err then node.calls = 1 end
+  draft.nodes[path] = node
+  return draft.edit(node)
+end
+
+function draft.new_inner(inner) return setmetatable(inner, defaults) end
+
+function draft.has_room() return draft.width + draft.looked < draft.WIDTH end

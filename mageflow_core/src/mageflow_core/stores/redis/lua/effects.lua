@@ -1,0 +1,138 @@
+-- What happens together with the changed records, and how all of it is applied.
+local effects = {
+  stands = {},     -- path -> a job to be sent, the number of the worker that has claimed it, or false
+  sent = {},       -- jobs in the order in which they were made
+  todo = {}, head = 1, -- {kind, path} for `containers.work_off`, in the order in which it was added
+  timers = false,  -- entry -> time, or false
+  events = false, signals = false, parked = false, -- lists
+  ended = false,   -- whether some node has; 'root' if it was that one
+  settled = false,
+}
+local UNCONFIRMED = 10000 -- ms after which a job is sent again if nobody says that it was sent
+local SOON = 15000        -- ms within which somebody looks at every bucket in any case
+
+function effects.push(kind, path) effects.todo[#effects.todo + 1] = { kind, path } end
+
+function effects.add(list, value)
+  effects[list] = effects[list] or {}
+  effects[list][#effects[list] + 1] = value
+end
+
+function effects.send(node)
+  local found = draft.of(node)
+  node.sends = node.sends + 1
+  node.sent_at, node.resends = node.queued ~= draft.now and draft.now or nil, nil
+  local job = {
+    node.path, node.attempt, node.sends, found.task, found.backend or '', found.queue or '',
+    found.priority or '',
+  }
+  effects.stands[node.path] = job
+  effects.sent[#effects.sent + 1] = job
+end
+
+function effects.unpark(node)
+  if not node.parked then return end
+  effects.add('parked', { 'ZREM', names.tag .. 'p:' .. names.run_id, node.parked })
+  draft.edit(node).parked = nil
+end
+
+-- Neither a job nor a parked place is left of this node.
+function effects.withdraw(node)
+  effects.stands[node.path] = false
+  effects.unpark(node)
+end
+
+-- time: false where nothing is due any more.
+function effects.at(kind, path, time)
+  effects.timers = effects.timers or {}
+  effects.timers[kind .. ' ' .. names.run_id .. path] = time
+end
+
+-- A line of history. Items of swarms have their timestamps instead.
+function effects.log(what, node, detail)
+  if node.role == 'child' and draft.node_at(node.parent).kind == 'swarm' then return end
+  effects.add('events', { draft.now, what, node.path, node.worker or false, detail or '' })
+end
+
+-- --- applying ----------------------------------------------------------------------------------
+-- Records are over with that.
+function effects.write_records()
+  local writes, count = draft.writes, #draft.writes
+  for path in pairs(draft.changed) do
+    local node = draft.nodes[path]
+    if node.res == path then node.res = true end
+    if node.carried == path then node.carried = true end
+    node.path, node.parent, node.role = nil, nil, nil
+    writes[count + 1] = 'n' .. path
+    writes[count + 2] = cmsgpack.pack(node)
+    count = count + 2
+  end
+  if draft.run_changed then
+    writes[count + 1] = 'run'
+    writes[count + 2] = cmsgpack.pack(draft.run)
+    count = count + 2
+  end
+  for first = 1, count, 4000 do
+    redis.call('HSET', KEYS[1], unpack(writes, first, math.min(first + 3999, count)))
+  end
+end
+
+-- Gives the jobs that are to be sent.
+function effects.move_jobs()
+  local add, remove, sendable = {}, {}, {}
+  for _, job in ipairs(effects.sent) do
+    if effects.stands[job[1]] == job then
+      add[#add + 1] = draft.now + UNCONFIRMED
+      add[#add + 1] = names.run_id .. job[1]
+      sendable[#sendable + 1] = job
+    end
+  end
+  for path, stand in pairs(effects.stands) do
+    if not stand then
+      remove[#remove + 1] = names.run_id .. path
+    elseif type(stand) == 'number' then
+      add[#add + 1] = names.CLAIMED + stand
+      add[#add + 1] = names.run_id .. path
+    end
+  end
+  if #add > 0 then redis.call('ZADD', names.jobs, unpack(add)) end
+  if #remove > 0 then redis.call('ZREM', names.jobs, unpack(remove)) end
+  return sendable
+end
+
+function effects.move_timers()
+  local first = nil
+  for entry, time in pairs(effects.timers) do
+    if time then
+      redis.call('ZADD', names.due, time, entry)
+      first = math.min(first or time, time)
+    else
+      redis.call('ZREM', names.due, entry)
+    end
+  end
+  if first and first < draft.now + SOON then
+    names.publish('due', string.match(names.tag, ':(%d+)}') .. ' ' .. string.format('%.0f', first))
+  end
+end
+
+-- Apply all of it; gives the jobs that are to be sent.
+function effects.flush()
+  local root = draft.changed[''] and draft.nodes['']
+  if root and (root.mark or root.st ~= draft.run.shown) then index.update(root) end
+  for _, event in ipairs(effects.events or {}) do
+    local number = draft.run.events
+    draft.write('h' .. number % draft.run.cap, cmsgpack.pack(event))
+    draft.edit_run().events = number + 1
+  end
+  effects.write_records()
+  local sendable = effects.move_jobs()
+  if effects.timers then effects.move_timers() end
+  for _, change in ipairs(effects.parked or {}) do redis.call(unpack(change)) end
+  for _, signal in ipairs(effects.signals or {}) do
+    names.publish('control', cjson.encode({ 'signal', names.run_id, signal[1], signal[2] }))
+  end
+  if effects.settled or effects.ended == 'root' or (effects.ended and draft.texts.w) then
+    names.publish('run:' .. names.run_id, 'ended')
+  end
+  return sendable
+end

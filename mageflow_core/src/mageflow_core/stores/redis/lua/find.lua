@@ -1,0 +1,35 @@
+-- Runs of a bucket that match, newest first. Gives {id, time of creation, …}.
+-- ARGV: names of the indexes to look into (JSON, the first is gone through), from when, before
+-- when (ms, or ''), time and id of the run to go on after (or ''), how many at most.
+local indexes, since, before = cjson.decode(ARGV[1]), ARGV[2], ARGV[3]
+local after_time, after_id, many = ARGV[4], ARGV[5], tonumber(ARGV[6])
+local top = '+inf'
+if before ~= '' then top = '(' .. before end
+if after_time ~= '' and (before == '' or tonumber(after_time) < tonumber(before)) then
+  top = after_time
+end
+local found, first, STEP = {}, 0, 200
+
+local function matches(id)
+  for index = 2, #indexes do
+    if not redis.call('ZSCORE', names.tag .. indexes[index], id) then return false end
+  end
+  return true
+end
+
+while #found < 2 * many do
+  local page = redis.call(
+    'ZREVRANGEBYSCORE', names.tag .. indexes[1], top, since ~= '' and since or '-inf', 'WITHSCORES',
+    'LIMIT', first, STEP)
+  for index = 1, #page, 2 do
+    local id, time = page[index], page[index + 1]
+    local seen = time == after_time and id >= after_id
+    if not seen and #found < 2 * many and matches(id) then
+      found[#found + 1] = id
+      found[#found + 1] = time
+    end
+  end
+  first = first + STEP
+  if #page < 2 * STEP then break end
+end
+return found

@@ -1,0 +1,22 @@
+-- What is written once: values and signatures.
+local INLINE = 65536 -- bytes; longer values have keys of their own
+
+-- A value of the run's, or the marker that it has a key of its own.
+function values.write(name, place, text)
+  if #text <= INLINE then return draft.write(name, text) end
+  local key = names.tag .. 'v:' .. names.run_id .. place
+  redis.call('SET', key, text)
+  redis.call('SADD', names.tag .. 'b:' .. names.run_id, key)
+  draft.write(name, '')
+end
+
+-- Parts of new signatures; those of one plan refer to each other by numbers.
+function values.write_plan(first)
+  local plan = draft.run.plans
+  draft.edit_run().plans = plan + 1
+  for index = first, #ARGV, 2 do
+    local kind, rest = string.match(ARGV[index], '^(.)(.*)$')
+    draft.write(kind .. plan .. '.' .. rest, ARGV[index + 1])
+  end
+  return plan .. '.'
+end

@@ -1,0 +1,213 @@
+"""The reading half of the Redis store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from mageflow_core.errors import RunNotFound
+from mageflow_core.machine import Draft, Event, Node, Status, locate, shown
+from mageflow_core.machine.records import MESSAGE
+from mageflow_core.names import child_path, split_key
+from mageflow_core.signatures.signature import Signature
+from mageflow_core.stores import reading
+from mageflow_core.stores.protocol import NodeView, Page, Query, RunView, Until, Work
+from mageflow_core.stores.redis.channel import Channel
+from mageflow_core.stores.redis.finding import Finder, cursor
+from mageflow_core.stores.redis.reader import Reader, lineage
+from mageflow_core.stores.redis.records import event_of, unpacked
+from mageflow_core.stores.redis.server import Server
+from mageflow_core.stores.redis.snapshot import Snapshot, complete
+from mageflow_core.stores.redis.texts import item_text, text_of
+
+LOOK_AGAIN = 5.0  # seconds after which a waiter looks without having been told
+ITEMS_AT_ONCE = 1_000
+
+
+class Views:
+    def __init__(self, server: Server, channel: Channel) -> None:
+        self.server = server
+        self.channel = channel
+        self._reader = Reader(server)
+        self._finder = Finder(server)
+        self._waiting: set[asyncio.Event] = set()
+        self._over: Exception | None = None
+
+    # --- one node -------------------------------------------------------------------------------
+    async def node(self, key: str) -> NodeView:
+        run_id, path = split_key(key)
+        return await self._reader.one(
+            run_id, path, lambda draft: reading.node_view(draft, _located(draft, path))
+        )
+
+    async def children(self, key: str, first: int, count: int) -> Sequence[NodeView]:
+        run_id, path = split_key(key)
+        snapshot = Snapshot(run_id)
+        (paths,) = await self._reader.each(
+            snapshot,
+            [lambda draft: reading.child_paths(draft, _located(draft, path), first, count)],
+            *lineage(path),
+        )
+        views = [partial(reading.located_view, path=each) for each in paths]
+        return await self._reader.each(snapshot, views, *(f"n{each}" for each in paths))
+
+    async def signature(self, key: str) -> Signature[Any]:
+        run_id, path = split_key(key)
+        return await self._reader.one(
+            run_id, path, lambda draft: complete(_located(draft, path).signature)
+        )
+
+    async def holds(self, key: str, claim: str) -> bool:
+        run_id, path = split_key(key)
+        try:
+            return await self._reader.one(
+                run_id, path, lambda draft: reading.holds(draft, path, claim)
+            )
+        except RunNotFound:
+            return False
+
+    # --- values ---------------------------------------------------------------------------------
+    async def value(self, key: str) -> str | None:
+        run_id, path = split_key(key)
+        snapshot = Snapshot(run_id)
+        (source,) = await self._reader.each(
+            snapshot, [lambda draft: _source(draft, path)], *lineage(path), f"v{path}"
+        )
+        if not source.ended:
+            return None
+        if not source.items:
+            (text,) = await self._reader.each(
+                snapshot, [lambda draft: text_of(draft, source.path)]
+            )
+            return text
+        texts: list[str] = []
+        while page := await self.values(run_id + source.path, len(texts), ITEMS_AT_ONCE):
+            texts += page
+        return "[" + ",".join(texts) + "]"
+
+    async def values(self, key: str, first: int, count: int) -> Sequence[str]:
+        run_id, path = split_key(key)
+        snapshot = Snapshot(run_id)
+        (swarm,) = await self._reader.each(
+            snapshot, [lambda draft: _source(draft, path)], *lineage(path)
+        )
+        positions = range(first, min(first + count, swarm.items))
+        ahead = [f"{kind}{swarm.path}/{n}" for n in positions for kind in "nv"]
+        reads = [partial(item_text, path=child_path(swarm.path, n)) for n in positions]
+        return await self._reader.each(snapshot, reads, *ahead)
+
+    async def work_of(self, run_id: str, path: str) -> Work:
+        """Of a claim that was granted: with what its answer did not have."""
+        snapshot = Snapshot(run_id)
+        (node,) = await self._reader.each(snapshot, [lambda draft: draft.get(path)], *lineage(path))
+        refs = [node.message, node.previous, *(ref for _, ref in node.dependencies)]
+        for ref in {ref for ref in refs if ref is not None and ref != MESSAGE}:
+            (made,) = await self._reader.each(snapshot, [partial(Draft.get, path=ref)], f"n{ref}")
+            if made.inner is not None:  # put together here once, for whoever asks for it below
+                made.value = await self.value(run_id + ref)
+        (work,) = await self._reader.each(snapshot, [lambda d: reading.work_of(d, d.get(path))])
+        return work
+
+    # --- runs -----------------------------------------------------------------------------------
+    async def view(self, run_id: str) -> RunView:
+        return await self._reader.one(run_id, "", _run_view)
+
+    async def history(self, run_id: str) -> Sequence[Event]:
+        snapshot = Snapshot(run_id)
+        await self._reader.each(snapshot, [lambda draft: draft.run])
+        run = unpacked(snapshot.needed("run"))
+        made, most = run.get("events", 0), run["cap"]
+        fields = [f"h{number % most}" for number in range(max(0, made - most), made)]
+        texts = await self._reader.each(
+            snapshot, [partial(_text, snapshot, name) for name in fields], *fields
+        )
+        return [event_of(text) for text in texts if text is not None]
+
+    async def find(self, query: Query) -> Page:
+        found = await self._finder.page(query)
+        more = len(found) > query.limit
+        found = found[: query.limit]
+        views = await asyncio.gather(*(self._view_or_none(run_id) for _, run_id in found))
+        runs = tuple(view for view in views if view is not None)
+        return Page(runs, cursor(found[-1]) if more else None)
+
+    async def _view_or_none(self, run_id: str) -> RunView | None:
+        try:
+            return await self.view(run_id)
+        except RunNotFound:  # it has expired since
+            return None
+
+    async def counts(self) -> Mapping[Status, int]:
+        return await self._finder.counts()
+
+    # --- waiting ----------------------------------------------------------------------------------
+    async def wait(self, key: str, until: Until) -> NodeView:
+        run_id, path = split_key(key)
+        woken = asyncio.Event()
+        self._waiting.add(woken)
+        stop = await self.channel.listen(self.server.keys.channel(run_id), lambda _: woken.set())
+        try:
+            if path and until == "ended":
+                await self.server.step("watch", run_id)
+            while True:
+                woken.clear()
+                view = await self._reader.one(
+                    run_id, path, partial(_view_of_ended, path=path, until=until)
+                )
+                if view is not None:
+                    return view
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_AGAIN):
+                        await woken.wait()
+                if self._over is not None:
+                    raise self._over
+        finally:
+            self._waiting.discard(woken)
+            stop()
+
+    def end_waiting(self, error: Exception) -> None:
+        """Nobody will wake them any more."""
+        self._over = error
+        for woken in self._waiting:
+            woken.set()
+
+
+def _located(draft: Draft, path: str) -> Node:
+    node = locate(draft, path)
+    if node is None:
+        raise RunNotFound(f"run {draft.run.id!r} has no node {draft.run.id + path!r}")
+    return node
+
+
+def _text(snapshot: Snapshot, name: str, _draft: Draft) -> str | None:
+    return snapshot.text(name)
+
+
+class _Source(NamedTuple):
+    """The node that made a result. items: how many it has, of a swarm."""
+
+    path: str
+    ended: bool
+    items: int
+
+
+def _source(draft: Draft, path: str) -> _Source:
+    node = reading.source(draft, _located(draft, path))
+    swarm = getattr(node, "kind", None) == "swarm"
+    items = reading.child_count(node) if swarm else 0
+    return _Source(node.path, node.result is not None, items)
+
+
+def _view_of_ended(draft: Draft, path: str, until: Until) -> NodeView | None:
+    node = _located(draft, path)
+    over = shown(draft, node).ended if until == "ended" else draft.run.settled_at is not None
+    return reading.node_view(draft, node) if over else None
+
+
+def _run_view(draft: Draft) -> RunView:
+    view = reading.run_view(draft)
+    return replace(view, signature=complete(view.signature))

@@ -1,0 +1,205 @@
+"""Compares all that is in the database with what the memory store holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from simulation.invariants import timers_of
+
+from comparing.beside import NAMESPACE, Contents
+from comparing.records import Form, StoredRun, form_in_memory, form_of_run
+from comparing.reference import Reference
+from mageflow_core import machine
+from mageflow_core.machine import Draft, Node
+from mageflow_core.machine.draft import Timer
+from mageflow_core.names import split_key
+from mageflow_core.stores.memory.outbox import LONGEST_WAIT
+from mageflow_core.stores.memory.state import RunState
+from mageflow_core.stores.redis.finding import indexes_of
+from mageflow_core.stores.redis.keys import bucket_of
+from mageflow_core.stores.redis.records import event_of
+
+WAITING, CLAIMED = 10**13, 10**14
+
+
+class Comparison:
+    """Of one pair of stores; remembers what cannot change any more."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        self._nodes: dict[tuple[str, str], tuple[str, Form]] = {}  # by the text of the record
+        self._signatures: dict[tuple[str, str], list[Any]] = {}
+
+    def compare(self, found: Contents) -> None:
+        store = self.reference
+        left = dict(found)
+        for run_id, state in store.runs.items():
+            self._run(run_id, state, left)
+        expected = self._sets()
+        for name in [*left]:
+            cleaned = name.endswith((":due", ":jobs"))
+            if cleaned or name in expected:
+                members = self._of_runs(left.pop(name)) if cleaned else left.pop(name)
+                equal(members, expected.pop(name, {}), name)
+        assert expected == {}, f"sets that are missing: {expected}"
+        left.pop("clock")
+        self._lost(left)
+        for name in [*left]:  # a run that was removed goes bit by bit
+            if name.partition("}:")[2].startswith(("x:", "b:", "v:")):
+                del left[name]
+        assert_workers(store, left)
+        assert left == {}, f"keys that nothing explains: {left}"
+
+    # --- runs -------------------------------------------------------------------------------------
+    def _run(self, run_id: str, state: RunState, left: Contents) -> None:
+        tag, run = tag_of(run_id), state.run
+        place = len(f"{tag}v:{run_id}")
+        values = {key[place:]: left.pop(key) for key in left.pop(f"{tag}b:{run_id}", set())}
+        stored = StoredRun(run_id, left.pop(f"{tag}r:{run_id}"), values)
+        equal(form_of_run(stored.snapshot.run), form_of_run(run), f"the record of {run_id}")
+        equal(stored.paths(), set(state.nodes), f"the nodes of {run_id}")
+        for path, node in state.nodes.items():
+            self._node(stored, node, path)
+        parked = left.pop(f"{tag}p:{run_id}", {})
+        equal(parked_of(parked), {at: list(p) for at, p in state._parked.items()}, "parked")
+        self._history(stored, state)
+        self._additions(stored, state)
+        draft = Draft(state, self.reference.now(), self.reference.policy)
+        equal(stored.data["shown"], machine.shown(draft, draft.get("")).value, "shown")
+
+    def _node(self, stored: StoredRun, node: Node, path: str) -> None:
+        text, name = stored.fields[f"n{path}"], stored.id + path
+        known = self._nodes.get((stored.id, path))
+        if known is None or known[0] != text:
+            known = self._nodes[stored.id, path] = (text, stored.node(path))
+            self._signature(stored, node, stored.signature_number(path))
+        equal(known[1], form_in_memory(node), name)
+
+    def _signature(self, stored: StoredRun, node: Node, number: str) -> None:
+        known = self._signatures.setdefault((stored.id, number), [])
+        if not any(each is node.signature for each in known):
+            equal(stored.signature(number), node.signature, f"signature {number}")
+            known.append(node.signature)
+
+    def _history(self, stored: StoredRun, state: RunState) -> None:
+        most = stored.data["cap"]
+        made = stored.data.get("events", 0)
+        numbers = range(max(0, made - most), made)
+        events = [event_of(stored.fields[f"h{number % most}"]) for number in numbers]
+        equal([tuple(e) for e in events], [tuple(e) for e in state.events], "history")
+
+    def _additions(self, stored: StoredRun, state: RunState) -> None:
+        made = {name[1:]: text for name, text in stored.fields.items() if name[0] == "a"}
+        expected = {
+            f"{path} {number}": f"{first} {count}"
+            for (path, number), (first, count) in state._additions.items()
+        }
+        equal(made, expected, "additions")
+        items = {name[1:] for name in stored.fields if name[0] == "i"}
+        places = set()
+        for path, added in state._added.items():
+            first = len(state.nodes[path].signature.children)
+            places |= {f"{path}/{first + number}" for number in range(len(added))}
+            for number, signature in enumerate(added):
+                field = stored.fields[f"i{path}/{first + number}"]
+                equal(stored.signature(field), signature, f"item {first + number} of {path}")
+        equal(items, places, "added items")
+
+    def _of_runs(self, members: Mapping[str, float]) -> dict[str, float]:
+        """Without what is left of removed runs, and goes bit by bit or when it comes up."""
+        return {
+            member: score
+            for member, score in members.items()
+            if split_key(member.rpartition(" ")[2])[0] in self.reference.runs
+        }
+
+    # --- of buckets -------------------------------------------------------------------------------
+    def _sets(self) -> dict[str, dict[str, float]]:
+        """The sorted sets of all buckets, as they should be."""
+        store, found = self.reference, {}
+
+        def put(run_id: str, name: str, member: str, score: float) -> None:
+            found.setdefault(f"{tag_of(run_id)}{name}", {})[member] = round(score)
+
+        for (run_id, timer), time in timers_of(store).items():
+            put(run_id, "due", entry_of(run_id, timer), time * 1000)
+        for key, entry in store.outbox._unconfirmed.items():
+            put(split_key(key)[0], "jobs", key, entry.at * 1000 + 10_000)
+        for _, group in store.outbox._waiting:
+            for key, entry in group.items():
+                wait = min(60.0 * 2**entry.resends, LONGEST_WAIT)
+                put(split_key(key)[0], "jobs", key, WAITING + (entry.at + wait) * 1000)
+        for key, number in store.number_of.items():
+            put(split_key(key)[0], "jobs", key, CLAIMED + number)
+        for run_id, state in store.runs.items():
+            created, run = state.run.created_at * 1000, state.run
+            status = machine.shown(draft := Draft(state, store.now(), store.policy), draft.get(""))
+            for name in ("", f":s:{status.value}", *(f":{n}" for n in indexes_of(run.signature))):
+                put(run_id, f"i{name}", run_id, created)
+        for name, times in (("leases", store.leases), ("lost", store.lost)):
+            for (bucket, member), time in times.items():
+                tag = f"{{{NAMESPACE}:{bucket}}}:"
+                found.setdefault(f"{tag}{name}", {})[member] = round(time * 1000)
+        return found
+
+    def _lost(self, left: Contents) -> None:
+        """Leases that others have found lost, whose workers were not told yet."""
+        found = {
+            (int(name.split(":")[1].rstrip("}")), member)
+            for name in [*left]
+            if name.endswith("}:lost")
+            for member in left.pop(name)
+        }
+        equal(found, self.reference.lost, "lost leases")
+
+
+def assert_workers(store: Reference, left: Contents) -> None:
+    tag = f"{{{NAMESPACE}:all}}:"
+    left.pop(f"{tag}meta")
+    alive = {name: (w.seen_at + store.lease) * 1000 for name, w in store.live.items()}
+    equal(left.pop(f"{tag}alive", {}), alive, "live workers")
+    told = left.pop(f"{tag}workers", {})
+    equal({n for n in told if not n.endswith(" seen")}, set(alive), "workers")
+
+
+def tag_of(run_id: str) -> str:
+    return f"{{{NAMESPACE}:{bucket_of(run_id)}}}:"
+
+
+def entry_of(run_id: str, timer: Timer) -> str:
+    kind, path = timer
+    return f"{kind} {run_id}{path}"
+
+
+def parked_of(members: Mapping[str, float]) -> dict[str, list[str]]:
+    """Node with the mark → those that wait there, in order."""
+    found: dict[str, list[str]] = {}
+    for member in sorted(members):
+        at, _, place = member.partition("\n")
+        found.setdefault(at, []).append(place.partition(" ")[2])
+    return found
+
+
+def equal(found: Any, expected: Any, what: str) -> None:
+    """Asserted in a way that tells what of a mapping differs."""
+    if found == expected:
+        return
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        names = [n for n in {**found, **expected} if found.get(n) != expected.get(n)]
+        found, expected = ({n: each.get(n) for n in names} for each in (found, expected))
+    raise AssertionError(f"{what}: in Redis {found!r}, in memory {expected!r}")
+
+
+def told_of(text: list[str]) -> list[str]:
+    """What was published, as the reference says it."""
+    prefix = f"{NAMESPACE}:"
+    return [f"{json_free(each.removeprefix(prefix))}" for each in text]
+
+
+def json_free(text: str) -> str:
+    channel, _, said = text.partition(" ")
+    if channel != "control":
+        return text
+    return f"{channel} {json.dumps(json.loads(said), separators=(',', ':'))}"
