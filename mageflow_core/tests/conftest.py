@@ -1,15 +1,26 @@
-"""The real embedded app, a clock that is moved by hand, and waiting without sleeping."""
+"""The real embedded app, a clock that is moved by hand, and waiting without sleeping.
+
+Makes importable what tests share (`simulation`, `strategies`, …): the tests are no packages, and
+pytest imports them by path.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from mageflow_core import Mageflow, Node
+
+HERE = Path(__file__).parent
+for folder in ("machine", "signatures", "stores/redis"):
+    if str(HERE / folder) not in sys.path:
+        sys.path.insert(0, str(HERE / folder))
 
 
 class ManualClock:

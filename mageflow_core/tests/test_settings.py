@@ -58,6 +58,7 @@ def test_without_any_source_the_defaults_hold() -> None:
         "backend": "asyncio",
         "store": "memory://",
         "namespace": "mageflow",
+        "worker": True,
         "slots": 100,
         "threads": 32,
         "result_ttl": 86_400.0,
@@ -68,6 +69,9 @@ def test_without_any_source_the_defaults_hold() -> None:
         "max_continuations": 1_000,
         "max_nodes": 1_000_000,
         "max_value_bytes": 16_777_216,
+        "lease": 30.0,
+        "store_patience": 30.0,
+        "wait_replicas": 0,
         "shutdown_grace": 10.0,
         "warn_unclosed": True,
         "default_timeout": None,
@@ -95,6 +99,28 @@ def test_every_setting_has_a_description_for_the_reference() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lease", 0), ("lease", True), ("store_patience", -1), ("wait_replicas", -1), ("worker", 7)],
+)
+def test_what_the_store_and_the_worker_cannot_work_with_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} cannot be"):
+        Settings.load(**{name: value})
+
+
+def test_a_worker_can_be_switched_off_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAGEFLOW_WORKER", "false")
+    assert Settings.load().worker is False
+
+
+@pytest.mark.parametrize("name", ["MAGEFLOW_FAILPOINTS", "MAGEFLOW_FAILPOINTS_LOG"])
+def test_failpoints_are_taken_for_no_misspelt_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "runner.claimed=kill")
+    assert Settings.load() == Settings()
 
 
 def test_settings_cannot_be_changed_and_can_be_sent_to_another_process() -> None:

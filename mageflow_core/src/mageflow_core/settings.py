@@ -27,8 +27,10 @@ from mageflow_core.urls import EXPECTED, safe_url, scheme_of
 __all__ = ["Settings", "safe_url"]
 
 PREFIX = "MAGEFLOW_"
-# Read by the build and by the command line; no settings.
-RESERVED = frozenset({"MAGEFLOW_PINNED", "MAGEFLOW_MODULE"})
+# Read by the build, by the command line and by the failpoints; no settings.
+RESERVED = frozenset(
+    {"MAGEFLOW_PINNED", "MAGEFLOW_MODULE", "MAGEFLOW_FAILPOINTS", "MAGEFLOW_FAILPOINTS_LOG"}
+)
 POLICY = Policy()
 
 
@@ -73,6 +75,10 @@ class Settings(BaseSettings):
     namespace: str = "mageflow"
     """Keeps applications apart that share a store or a broker: part of all keys and queues."""
 
+    worker: bool = True
+    """Whether a process that uses an embedded backend runs a worker itself; without one it only
+    starts, watches and steers."""
+
     slots: Count = 100
     """Bodies that a worker process runs at the same time."""
 
@@ -103,6 +109,18 @@ class Settings(BaseSettings):
 
     max_value_bytes: Count = 16 * 1024 * 1024
     """Bytes that one message, argument or result may have as JSON."""
+
+    lease: Seconds = 30.0
+    """Seconds that a worker process counts as alive without saying so; longer for tasks that hold
+    the GIL. What it ran then runs again elsewhere. It says so six times as often, and at least
+    every 5 seconds."""
+
+    store_patience: Seconds = 30.0
+    """Seconds that one call waits for a store that does not answer."""
+
+    wait_replicas: CountOrZero = 0
+    """Replicas of the store's server that a step waits for, a second at most; narrows what a
+    failover may lose."""
 
     shutdown_grace: SecondsOrZero = 10.0
     """Seconds that running bodies get to end in when a worker closes; then they are canceled and

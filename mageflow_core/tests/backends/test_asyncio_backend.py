@@ -165,6 +165,75 @@ async def test_what_runs_longer_than_the_grace_is_cancelled() -> None:
     assert runner.running == 0
 
 
+async def test_breaking_it_off_stops_what_runs_at_once() -> None:
+    # Given jobs that run, and an hour of grace
+    runner = Runner(waits=True)
+    serving = Serving(runner, slots=2, grace=3600)
+    backend = await serving.__aenter__()
+    await backend.submit_many([job("a"), job("b")])
+    while runner.running < 2:  # noqa: ASYNC110 - nobody tells of it
+        await asyncio.sleep(0)
+    serving.stop.set()
+    await asyncio.sleep(0)
+    # When somebody has no patience
+    serving.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving.task
+    # Then nothing runs any more
+    assert sorted(runner.cancelled) == ["a", "b"]
+    assert runner.running == 0
+    await backend.close()
+
+
+async def test_what_is_queued_can_be_taken_back_by_priority() -> None:
+    backend = AsyncioBackend()
+    await backend.open("worker")
+    await backend.submit_many([job("l", "low"), job("n"), job("h", "high")])
+    assert not backend.quiet.is_set()
+    assert [each.key for each in backend.take_back()] == ["h", "n", "l"]
+    assert backend.take_back() == []
+    assert backend.quiet.is_set()
+    await backend.close()
+
+
+async def test_taking_back_what_is_queued_leaves_what_runs() -> None:
+    runner = Runner(waits=True)
+    async with Serving(runner, slots=1, grace=30) as backend:
+        await backend.submit_many([job("a"), job("b")])
+        while not runner.running:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0)
+        assert [each.key for each in backend.take_back()] == ["b"]
+        assert not backend.quiet.is_set()
+        runner.go.set()
+        await backend.quiet.wait()
+    assert runner.given == ["a"]
+
+
+async def test_what_was_cancelled_at_the_stop_can_be_taken_back() -> None:
+    # Given a delivery that does not end in its grace, and one behind it
+    runner = Runner(waits=True)
+    serving = Serving(runner, slots=1)
+    backend = await serving.__aenter__()
+    await backend.submit_many([job("a"), job("b")])
+    while not runner.running:  # noqa: ASYNC110 - nobody tells of it
+        await asyncio.sleep(0)
+    # When it is stopped
+    serving.stop.set()
+    await serving.task
+    # Then both are there, as the one may not have been claimed yet
+    assert [each.key for each in backend.take_back()] == ["a", "b"]
+    await backend.close()
+
+
+async def test_a_closed_backend_has_nothing_and_is_quiet() -> None:
+    backend = AsyncioBackend()
+    await backend.open("worker")
+    await backend.submit_many([job("a")])
+    await backend.close()
+    assert backend.take_back() == []
+    assert backend.quiet.is_set()
+
+
 async def test_a_runner_that_fails_costs_its_job_and_no_slot() -> None:
     # Given a runner that breaks its promise once
     class Broken(Runner):

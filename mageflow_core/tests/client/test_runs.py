@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from mageflow_core import Cause, Mageflow, Run, Status, chain, graph, sign, swarm
 from mageflow_core.errors import (
     AlreadyStarted,
+    DataError,
     DeadlineExceeded,
     RunNotFound,
     StartKeyConflict,
@@ -393,3 +394,9 @@ async def test_a_failed_item_leaves_none_among_models(mf: Mageflow) -> None:
     run = await mf.start(swarm(fetch.sign(url="a"), fetch.sign(url="bad")))
     assert await run.result(timeout=10) == [Page(url="a"), None]
     assert [each async for each in run.results()] == [Page(url="a"), None]
+
+
+async def test_what_no_page_has_given_is_no_cursor(mf: Mageflow) -> None:
+    for cursor in ("nonsense", "-", "12", "x-abc", "1.5-"):
+        with pytest.raises(DataError, match="is no cursor"):
+            await mf.find(after=cursor)

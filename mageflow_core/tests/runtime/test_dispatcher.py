@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mageflow_core import Mageflow, swarm
-from mageflow_core.errors import BackendUnavailable
+from mageflow_core.errors import BackendUnavailable, StoreUnavailable
 from mageflow_core.machine import Job
 from mageflow_core.runtime.dispatcher import Dispatcher
 
@@ -34,9 +34,16 @@ class Backend:
 class Store:
     def __init__(self) -> None:
         self.confirmed: list[list[str]] = []
+        self.passed_on: list[list[str]] = []
+        self.away = False
 
     async def sent(self, jobs: Sequence[Job]) -> None:
         self.confirmed.append([each.key for each in jobs])
+
+    async def pass_on(self, jobs: Sequence[Job]) -> None:
+        if self.away:
+            raise StoreUnavailable
+        self.passed_on.append([f"{each.key} {each.backend}" for each in jobs])
 
 
 def dispatcher(store: Store, **backends: Backend) -> Dispatcher:
@@ -66,13 +73,80 @@ async def test_jobs_go_to_their_backends_in_groups() -> None:
     assert other.groups == [["b", "d"]]
 
 
-async def test_jobs_of_a_backend_that_is_not_open_here_stay_in_the_outbox() -> None:
+async def test_jobs_of_backends_that_are_not_open_here_are_passed_on_together() -> None:
     main, store = Backend(), Store()
     dispatch = dispatcher(store, main=main)
-    dispatch.on_jobs([job("a", "elsewhere"), job("b")])
+    dispatch.on_jobs([job("a", "elsewhere"), job("b"), job("c", "far")])
     await dispatch.flush()
     assert store.confirmed == [["b"]]
+    assert store.passed_on == [["a elsewhere", "c far"]]
     assert dispatch.quiet
+
+
+async def test_jobs_that_cannot_be_passed_on_are_left_to_be_sent_in_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # Given a store that is away
+    main, store = Backend(), Store()
+    store.away = True
+    dispatch = dispatcher(store, main=main)
+    # When there are jobs for it to pass on, and others
+    dispatch.on_jobs([job("a", "elsewhere"), job("b")])
+    with caplog.at_level(logging.WARNING, "mageflow.dispatcher"):
+        await dispatch.flush()
+    # Then the log says so, and the others are sent
+    assert "1 jobs of backends that are not open here could not be passed on" in caplog.text
+    assert store.confirmed == [["b"]]
+
+
+async def test_jobs_of_a_backend_that_is_withdrawn_are_passed_on_with_its_name() -> None:
+    main, store = Backend(), Store()
+    dispatch = dispatcher(store, main=main)
+    dispatch.withdraw("main")
+    dispatch.withdraw("never there")
+    dispatch.on_jobs([job("a"), job("b", "main")])
+    await dispatch.flush()
+    assert main.groups == []
+    assert store.passed_on == [["a main", "b main"]]
+
+
+async def test_a_dispatcher_that_is_stopped_sends_what_there_is_and_ends() -> None:
+    main, store = Backend(), Store()
+    dispatch = dispatcher(store, main=main)
+    running = asyncio.create_task(dispatch.run())
+    await asyncio.sleep(0)
+    dispatch.on_jobs([job("a")])
+    dispatch.stop()
+    await asyncio.wait_for(running, 10)
+    assert store.confirmed == [["a"]]
+
+
+async def test_an_error_that_nobody_expected_does_not_end_the_dispatcher(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # Given a store with a bug
+    main, store = Backend(), Store()
+    dispatch = dispatcher(store, main=main)
+    broken: Any = store
+    whole = store.sent
+
+    async def sent(jobs: Sequence[Job]) -> None:
+        broken.sent = whole
+        raise RuntimeError("a bug")
+
+    broken.sent = sent
+    running = asyncio.create_task(dispatch.run())
+    # When jobs come, and more jobs
+    with caplog.at_level(logging.ERROR, "mageflow.dispatcher"):
+        dispatch.on_jobs([job("a")])
+        while not main.groups:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0)
+        dispatch.on_jobs([job("b")])
+        dispatch.stop()
+        await asyncio.wait_for(running, 10)
+    # Then the log tells of it, and the later ones are sent
+    assert "a bug" in caplog.text
+    assert store.confirmed == [["b"]]
 
 
 async def test_only_what_a_backend_has_taken_is_confirmed(

@@ -11,7 +11,7 @@ import pytest
 
 from mageflow_core import Mageflow, chain, swarm
 from mageflow_core.errors import StoreUnavailable
-from mageflow_core.runtime import insisting, reconciler
+from mageflow_core.runtime import insisting, reconciler, renewal
 
 Until = Callable[..., Awaitable[None]]
 
@@ -238,21 +238,103 @@ async def test_closing_while_the_store_is_away_closes(caplog: pytest.LogCaptureF
 async def test_leases_are_renewed_again_after_a_failure(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    from mageflow_core.runtime import worker
-
-    monkeypatch.setattr(worker, "RENEWAL", 0)
+    monkeypatch.setattr(renewal, "RENEWAL", 0)
     async with Mageflow() as mf:
         store: Any = mf._site.store  # type: ignore[union-attr]
         renewed = asyncio.Event()
         failed = False
 
-        async def renew(_info: Any) -> None:
+        async def renew(_info: Any) -> bool:
             nonlocal failed
             if not failed:
                 failed = True
                 raise error
             renewed.set()
+            return True
 
         store.renew = renew
         await asyncio.wait_for(renewed.wait(), 10)
-        monkeypatch.setattr(worker, "RENEWAL", 5)
+
+
+# --- a store with a bug ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "told"), [("claim", "could not be claimed"), ("report", "stays claimed")]
+)
+async def test_what_a_store_should_not_raise_is_told_of_once_with_the_key(
+    mf: Mageflow, caplog: pytest.LogCaptureFixture, until: Until, method: str, told: str
+) -> None:
+    # Given a store that raises what no store should, once
+    site: Any = mf._site
+    whole = getattr(site.store, method)
+    handled: list[Any] = []
+    run_body = site.runner.run
+
+    async def broken(*_: Any) -> Any:
+        setattr(site.store, method, whole)
+        raise KeyError("a bug")
+
+    async def observed(delivery: Any) -> Any:
+        handled.append(await run_body(delivery))
+        return handled[-1]
+
+    setattr(site.store, method, broken)
+    site.runner.run = observed
+    failures: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+
+    @mf.task
+    async def work() -> int:
+        return 1
+
+    # When a body runs
+    with caplog.at_level(logging.ERROR, "mageflow.runner"):
+        run = await mf.start(work)
+        await until(lambda: handled)
+    # Then the log tells of it, once, and the backend is told that it failed
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{run.key} {told}")
+    assert record.exc_info is not None
+    assert handled[0].disposal == "failed"
+    assert isinstance(handled[0].error, KeyError)
+    assert failures == []
+    assert await run.status() == ("queued" if method == "claim" else "active")
+    # Then all else goes on
+    assert await work.run() == 1
+    assert site.runner.bodies == {}
+
+
+async def test_a_node_that_stayed_claimed_runs_again_when_its_worker_has_left(
+    make_process: Any, until: Until
+) -> None:
+    # Given a process that could not report
+    first = await make_process()
+    second = await make_process()
+    runs: list[str] = []
+
+    def work_in(name: str) -> Any:
+        async def work() -> str:
+            runs.append(name)
+            return name
+
+        return work
+
+    for name, app in (("first", first), ("second", second)):
+        app.task(name="work")(work_in(name))
+    store: Any = first._site.store
+
+    def broken(handle: Any) -> None:
+        if handle is store:
+            del store.world.before["report"]
+            raise KeyError("a bug")
+
+    store.world.before["report"] = broken
+    run = await first.start("work")
+    await until(lambda: "report" not in store.world.before)
+    assert await run.status() == "active"
+    # When it closes
+    await first.close()
+    # Then another one runs it
+    assert await (await second.load(run.key)).result(timeout=5) == "second"
+    assert runs == ["first", "second"]

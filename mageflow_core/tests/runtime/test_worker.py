@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from mageflow_core import Context, Mageflow, chain, swarm
 from mageflow_core.machine import Status
 from mageflow_core.runtime.worker import new_worker_id
+
+Until = Callable[..., Awaitable[None]]
 
 
 def stored(mf: Mageflow) -> Any:
@@ -64,7 +69,12 @@ async def test_bodies_that_take_longer_than_their_grace_are_stopped_and_put_back
     assert (view.status, view.attempt, view.crashes) == (Status.QUEUED, 1, 0)
 
 
-async def test_a_body_that_does_not_let_itself_be_stopped_is_released_all_the_same() -> None:
+async def test_a_body_that_does_not_let_itself_be_stopped_is_released_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mageflow_core.runtime import worker
+
+    monkeypatch.setattr(worker, "UNWIND", 0.05)
     mf = Mageflow(shutdown_grace=0.01)
     began = asyncio.Event()
 
@@ -82,6 +92,38 @@ async def test_a_body_that_does_not_let_itself_be_stopped_is_released_all_the_sa
         store = stored(mf)
         await began.wait()
     assert (await store.node(run.key)).status in (Status.DONE, Status.QUEUED)
+
+
+@pytest.mark.parametrize("how", ["without grace", "in a hurry", "with the loop"])
+def test_a_body_that_is_stopped_may_unwind_undisturbed(how: str) -> None:
+    # Given a body that has something to do when it is stopped
+    mf = Mageflow(shutdown_grace=0 if how == "without grace" else 3600, warn_unclosed=False)
+    unwound: list[str] = []
+    began = threading.Event()
+
+    @mf.task
+    async def work() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for step in ("first", "second", "third"):
+                await asyncio.sleep(0)
+                unwound.append(step)
+
+    # When its app is closed, or its loop
+    async def main() -> None:
+        await mf.start(work)
+        while not began.is_set():  # noqa: ASYNC110 - an event of asyncio is of one loop
+            await asyncio.sleep(0)
+        if how == "without grace":
+            await mf.close()
+        elif how == "in a hurry":
+            await mf.close(grace=0)
+
+    asyncio.run(main())
+    # Then it has done all of it
+    assert unwound == ["first", "second", "third"]
 
 
 async def test_queued_jobs_are_still_in_the_store_after_the_close() -> None:
@@ -111,6 +153,7 @@ async def test_a_thread_that_is_stuck_at_the_close_is_named_and_its_node_put_bac
     from mageflow_core.runtime import worker
 
     monkeypatch.setattr(worker, "THREADS_END", 0.05)
+    monkeypatch.setattr(worker, "UNWIND", 0.05)
     mf = Mageflow(shutdown_grace=0.01)
     began = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -193,15 +236,34 @@ async def test_closing_leaves_no_task_of_ours_behind() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_a_worker_tells_which_tasks_it_knows(mf: Mageflow) -> None:
+async def test_a_worker_tells_at_once_which_tasks_it_knows(mf: Mageflow, until: Until) -> None:
     @mf.task(aliases=("former",))
     async def work() -> None: ...
 
     site: Any = mf._site
-    await site.worker.announce()
-    info = site.store.live[site.worker.id]
-    assert {"work", "former"} <= info.tasks
-    assert info.slots == mf.settings.slots
+    await until(lambda: {"work", "former"} <= site.store.live[site.worker.id].tasks)
+
+
+async def test_a_worker_tells_what_it_is(mf: Mageflow, until: Until) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    @mf.task
+    async def work() -> None:
+        began.set()
+        await go_on.wait()
+
+    run = await mf.start(work)
+    await began.wait()
+    site: Any = mf._site
+    info = site.worker.info()
+    assert (info.id, info.pid, info.host) == (site.worker.id, os.getpid(), socket.gethostname())
+    assert (info.slots, info.backends, info.running) == (100, {"asyncio"}, 1)
+    assert 0 <= mf.clock.now() - info.started_at < 60
+    go_on.set()
+    await run.wait()
+    await until(lambda: site.worker.info().running == 0)
+    site.worker.stop()
+    assert site.worker.info().backends == frozenset()
 
 
 async def test_a_node_of_a_task_that_nobody_knows_fails_in_time(make_app: Any, clock: Any) -> None:
@@ -226,7 +288,9 @@ async def test_a_node_of_a_task_that_nobody_knows_fails_in_time(make_app: Any, c
     assert "no live worker knows task 'gone'" in view.error.message
 
 
-async def test_a_node_of_a_task_that_is_registered_in_time_runs(make_app: Any, clock: Any) -> None:
+async def test_a_node_of_a_task_that_is_registered_in_time_runs(
+    make_app: Any, clock: Any, until: Until
+) -> None:
     mf: Mageflow = await make_app(clock=clock, unknown_task_timeout=100)
     site: Any = mf._site
     site.checker._closed_world = False
@@ -238,7 +302,7 @@ async def test_a_node_of_a_task_that_is_registered_in_time_runs(make_app: Any, c
     async def later() -> str:
         return "known now"
 
-    await site.worker.announce()
+    await until(lambda: "later" in site.store.live[site.worker.id].tasks)
     clock.advance(101)
     assert await run.result(timeout=10) == "known now"
 
@@ -260,7 +324,7 @@ async def test_a_backend_that_fails_to_serve_says_so_at_the_close() -> None:
     mf2 = Mageflow()
     await mf2.find()
     worker: Any = mf2._site.worker  # type: ignore[union-attr]
-    worker._backends[0].serve = broken
+    worker._backends["asyncio"].serve = broken
     with pytest.raises(ExceptionGroup) as failed:
         await mf2.close()
     assert failed.group_contains(ConnectionError, match="the broker is gone")

@@ -194,7 +194,7 @@ class TestApp(Asserting, Mageflow):
         site = self._site
         if site is None or site.loop.is_closed():  # the loop's end has ended all that ran in it
             if site is not None:
-                site.threads.close(0)
+                site.abandon()
             self._site = self._opening = None
             ambient.closed(self)
         elif site.loop.is_running():

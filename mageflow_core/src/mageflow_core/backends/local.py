@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from mageflow_core.backends.capabilities import Capabilities
 from mageflow_core.backends.protocol import Delivery, Runner, TaskSpec
 from mageflow_core.errors import BackendUnavailable
+from mageflow_core.failpoints import hit
 from mageflow_core.machine import Job
 
 PRIORITIES = ("high", "normal", "low")
@@ -45,8 +46,17 @@ class AsyncioBackend:
 
     async def close(self) -> None:
         self._open = False
+        self.take_back()
+
+    def take_back(self) -> list[Job]:
+        """Empty the queues. Gives what was in them: jobs that no runner has been given here, or
+        whose runner was cancelled, and which may be passed on to other processes."""
+        jobs = [job for queue in self._queues.values() for job in queue]
         for queue in self._queues.values():
             queue.clear()
+        if not self._consumers:
+            self.quiet.set()
+        return jobs
 
     def register(self, spec: TaskSpec, runner: Runner) -> None:
         self._runners[spec.name] = runner
@@ -59,6 +69,7 @@ class AsyncioBackend:
         for job in jobs:
             self.quiet.clear()
             self._queues[job.priority or "normal"].append(job)
+        hit("asyncio.queued")
         self._fill_slots()
         return [None] * len(jobs)
 
@@ -72,11 +83,16 @@ class AsyncioBackend:
             await self._drain(grace)
 
     async def _drain(self, grace: float) -> None:
-        if self._consumers:
-            await asyncio.wait(self._consumers, timeout=grace)
-        for consumer in self._consumers:
-            consumer.cancel()
-        await asyncio.gather(*self._consumers, return_exceptions=True)
+        try:
+            if self._consumers:
+                await asyncio.wait(self._consumers, timeout=grace)
+        finally:
+            for consumer in self._consumers:
+                if (
+                    not consumer.cancelling()
+                ):  # as at the loop's end: a body is to unwind undisturbed
+                    consumer.cancel()
+            await asyncio.gather(*self._consumers, return_exceptions=True)
 
     def _fill_slots(self) -> None:
         waiting = sum(map(len, self._queues.values())) - self._looking
@@ -108,9 +124,18 @@ class AsyncioBackend:
                 job = self._next()
                 if job is None:
                     return
+            hit("asyncio.taken")
             runner = self._runners.get(job.task, self._anyone)
             if runner is not None:
-                await runner.run(Delivery(job=job))
+                await self._deliver(job, runner)
+
+    async def _deliver(self, job: Job, runner: Runner) -> None:
+        try:
+            await runner.run(Delivery(job=job))
+        except asyncio.CancelledError:
+            # It may not have been claimed; if it was, its claim makes another sending harmless.
+            self._queues[job.priority or "normal"].appendleft(job)
+            raise
 
     def _next(self) -> Job | None:
         for queue in self._queues.values():

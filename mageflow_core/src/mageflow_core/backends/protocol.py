@@ -87,5 +87,5 @@ class TaskManager(Protocol):
 
     async def serve(self, *, slots: int, stop: asyncio.Event, grace: float) -> None:
         """Run jobs until `stop` is set; then take no more, and give those that run `grace`
-        seconds before they are stopped."""
+        seconds before they are stopped. Cancelling the call stops them at once."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -18,14 +19,17 @@ from mageflow_core.client.node import Node
 from mageflow_core.client.parts import parts_below, parts_of, reserve
 from mageflow_core.client.registry import Registry
 from mageflow_core.client.run import Run
+from mageflow_core.client.serving import serve
 from mageflow_core.client.site import Site
 from mageflow_core.clock import Clock, SystemClock
 from mageflow_core.errors import (
+    DataError,
     MessageTooLarge,
     SettingsError,
     StartKeyConflict,
     WrongEventLoop,
 )
+from mageflow_core.failpoints import hit
 from mageflow_core.machine import Status
 from mageflow_core.names import check_name, default_name, key_of
 from mageflow_core.runtime.running import running
@@ -40,6 +44,8 @@ from mageflow_core.stores.protocol import NewRun, Query, Store
 
 if TYPE_CHECKING:
     from mageflow_core.settings import Settings
+
+CURSOR = re.compile(r"\d+(\.\d+)?-[\w.-]+")  # a time and a run's id
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +72,7 @@ class Mageflow:
         self.clock = clock or SystemClock()
         self.registry = Registry()
         self.instead: Mageflow | None = None  # works in this one's place; see `ambient.standing_in`
+        self.serves = False  # whether it is opened to work, on a backend that is not embedded
         self._site: Site | None = None
         self._opening: asyncio.Lock | None = None
         self._loop_thread = LoopThread()
@@ -206,7 +213,9 @@ class Mageflow:
         started = message is not None
         parts = list(parts_of(signature) if started else parts_below(signature))
         await reserve(site.store, parts, run_id)
+        hit("client.creating")
         created = await site.store.create(new)
+        hit("client.created")
         if created.conflict:
             raise StartKeyConflict(
                 f"run {run_id} with start key {key!r} has another signature or message: use "
@@ -252,8 +261,10 @@ class Mageflow:
         """Runs that match all that is said, newest first, `limit` a page.
 
         since, until: when they were stored, seconds since the epoch. after: `next` of the page
-        before.
+        before. Raises `DataError` for one that no page has given.
         """
+        if after is not None and not CURSOR.fullmatch(after):
+            raise DataError(f"after={after!r} is no cursor: give `next` of the page before")
         store = await self.opened()
         query = Query(
             status=Status(status) if status is not None else None,
@@ -302,7 +313,7 @@ class Mageflow:
                     ambient.opened(self)
         if self._site.loop is not asyncio.get_running_loop():
             if self._site.loop.is_closed():
-                self._site.threads.close(0)
+                self._site.abandon()
                 self._site = self._opening = None  # that loop took its site with it
                 return await self._opened_site()
             raise WrongEventLoop
@@ -325,7 +336,23 @@ class Mageflow:
         if here:
             await site.close(grace)
         else:  # that loop took all else with it
-            site.threads.close(0)
+            site.abandon()
+
+    async def serve(self, *, stop: asyncio.Event | None = None) -> None:
+        """Run a worker in this process until `stop` is set or, without one, SIGTERM or SIGINT
+        comes; then close as `close` does. A second signal stops the bodies at once.
+
+        Raises `ConfigurationError` where a worker would have nothing to do, or runs in another
+        thread than the main one without `stop`; what opening raises; and what its backend fails
+        with.
+        """
+        await (self.instead.serve(stop=stop) if self.instead is not None else serve(self, stop))
+
+    @property
+    def worker_id(self) -> str | None:
+        """Of the worker that runs in this process; `None` where none does."""
+        site = self._site
+        return site.worker.id if site is not None and site.works else None
 
     def unfinished(self) -> list[str]:
         """Keys of the bodies that run in this process now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from contextvars import Context
@@ -11,23 +12,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from mageflow_core.backends.loader import load_backend
 from mageflow_core.backends.protocol import TaskManager, TaskSpec
 from mageflow_core.client.checking import Checker
+from mageflow_core.errors import SettingsError
 from mageflow_core.machine import Job, Signal
 from mageflow_core.runtime.dispatcher import Dispatcher
-from mageflow_core.runtime.reconciler import Reconciler
 from mageflow_core.runtime.runner import Runner
 from mageflow_core.runtime.threads import Threads
+from mageflow_core.runtime.upkeep import LoopUpkeep, ThreadUpkeep, Upkeep
 from mageflow_core.runtime.worker import Worker, new_worker_id
 from mageflow_core.signatures.ambient import entered
 from mageflow_core.signatures.task import Task
 from mageflow_core.stores.loader import load_store
 from mageflow_core.stores.protocol import Store, StoreOptions
+from mageflow_core.urls import safe_url
 
 if TYPE_CHECKING:
     from mageflow_core.client.app import Mageflow
 
+log = logging.getLogger("mageflow.worker")
+
+LAST_JOBS = 5.0  # seconds for handing over at the close what others can run at once
+
 
 class Site:
-    """Store, backend, dispatcher, reconciler and, where the backend is embedded, the worker."""
+    """Store and dispatcher; where this process works, backend and worker; and the upkeep, where
+    this process works or is the only one that can.
+
+    works: whether this process runs a worker.
+    """
 
     runner_class: ClassVar[type[Runner]] = Runner
 
@@ -38,14 +49,23 @@ class Site:
         self.store = self._make_store()
         backend_class: Any = load_backend(settings.backend)
         self.backend: TaskManager = backend_class.from_settings(settings)
+        embedded = self.backend.caps.embedded
+        self.works = settings.worker if embedded else app.serves
+        if embedded and not self.works and not self.store.shared:
+            raise SettingsError(
+                f"worker is false, and no other process sees what is in the store "
+                f"{safe_url(settings.store)!r}: nothing would ever run. Name a store that "
+                "processes share, or let this one have a worker"
+            )
+        self._opens_backend = self.works or not embedded
+        opened = {settings.backend: self.backend} if self._opens_backend else {}
         self.checker = Checker(
             app.registry,
             max_nodes=settings.max_nodes,
-            closed_world=self.backend.caps.embedded and not self.store.shared,
+            closed_world=embedded and not self.store.shared,
             backends=frozenset({settings.backend}),
         )
-        self.dispatcher = Dispatcher(self.store, {settings.backend: self.backend}, settings.backend)
-        self.reconciler = Reconciler(self.store, app.clock)
+        self.dispatcher = Dispatcher(self.store, opened, settings.backend)
         self.threads = Threads(settings.threads)
         worker_id = new_worker_id()
         self.runner = self._make_runner(worker_id)
@@ -54,21 +74,36 @@ class Site:
             store=self.store,
             runner=self.runner,
             threads=self.threads,
-            backends=[self.backend],
+            backends=opened,
             tasks=app.registry.names,
             slots=settings.slots,
             grace=settings.shutdown_grace,
+            started_at=app.clock.now(),
         )
-        self._background: list[asyncio.Task[None]] = []
+        self.upkeep = self._make_upkeep()
+        self.working: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
 
     def _make_store(self) -> Store:
         settings = self._app.settings
         store_class: Any = load_store(settings.store)
         options = StoreOptions(
-            policy=settings.policy(), clock=self._app.clock, namespace=settings.namespace
+            policy=settings.policy(),
+            clock=self._app.clock,
+            namespace=settings.namespace,
+            patience=settings.store_patience,
+            lease=settings.lease,
+            wait_replicas=settings.wait_replicas,
         )
         store: Store = store_class.from_url(settings.store, options)
         return store
+
+    def _make_upkeep(self) -> Upkeep | None:
+        clock, lease = self._app.clock, self._app.settings.lease
+        if not self.works:  # the workers see to a store that is shared with them
+            return None if self.store.shared else LoopUpkeep(self.store, self, clock, None, lease)
+        kind = LoopUpkeep if self.store.twin() is None else ThreadUpkeep
+        return kind(self.store, self, clock, self.worker, lease)
 
     def _make_runner(self, worker: str) -> Runner:
         settings = self._app.settings
@@ -84,31 +119,29 @@ class Site:
 
     @classmethod
     async def open(cls, app: Mageflow) -> Self:
-        """Raises `UnknownBackend`, `UnknownStore`, `BackendUnavailable`, `StoreUnavailable`."""
+        """Raises `UnknownBackend`, `UnknownStore`, `SettingsError`, `BackendUnavailable`,
+        `StoreUnavailable`."""
         site = cls(app)
         for task in app.registry:
             site.register(task)
-        embedded = site.backend.caps.embedded
         async with AsyncExitStack() as opened:  # what is open when the next thing fails is closed
             await site.store.open(site)
             opened.push_async_callback(site.store.close)
-            await site.backend.open("worker" if embedded else "client")
-            opened.push_async_callback(site.backend.close)
-            if embedded:
-                await site.worker.announce()
+            if site._opens_backend:
+                await site.backend.open("worker" if site.works else "client")
+                opened.push_async_callback(site.backend.close)
+            if site.upkeep is not None:
+                opened.push_async_callback(site.upkeep.close)
+                await site.upkeep.open()
             opened.pop_all()
-        running = {
-            "dispatcher": site.dispatcher.run(),
-            "reconciler": site.reconciler.run(),
-        }
-        if embedded:
-            running["worker"] = site.worker.run()
         # Bodies run on in this context: what they start is the app's, whoever opened it.
         context = Context()
         context.run(entered.set, app)
-        for name, coroutine in running.items():
-            started = site.loop.create_task(coroutine, name=f"mageflow {name}", context=context)
-            site._background.append(started)
+        sending = site.dispatcher.run()
+        site._sending = site.loop.create_task(sending, name="mageflow dispatcher", context=context)
+        if site.works and site.upkeep is not None:
+            working = site.worker.run(site.upkeep)
+            site.working = site.loop.create_task(working, name="mageflow worker", context=context)
         return site
 
     def register(self, task: Task[..., Any, Any]) -> None:
@@ -120,20 +153,54 @@ class Site:
             native=task.options.native,
         )
         self.backend.register(spec, self.runner)
+        if self.working is not None and self.upkeep is not None:
+            self.upkeep.announce()
 
     async def close(self, grace: float | None = None) -> None:
         """The worker first, so that what its bodies report is still sent on."""
-        dispatcher, reconciler, *workers = self._background
         self.worker.stop(grace)
-        await asyncio.gather(*workers, return_exceptions=True)
-        for background in (dispatcher, reconciler):
-            background.cancel()
-        results = await asyncio.gather(dispatcher, reconciler, *workers, return_exceptions=True)
-        await self.backend.close()
+        results: list[Any] = []
+        if self.working is not None:
+            self._hand_over()
+            results += await asyncio.gather(self.working, return_exceptions=True)
+            self._hand_over()  # what was in the hands of bodies that had to be stopped
+        if self.upkeep is not None:
+            results += await asyncio.gather(self.upkeep.close(), return_exceptions=True)
+        results += await self._send_last()
+        if self._opens_backend:
+            await self.backend.close()
         await self.store.close()
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+    def _hand_over(self) -> None:
+        """Jobs that are queued in this process alone, and those to come, are for others."""
+        take_back = getattr(self.backend, "take_back", None)
+        if self.store.shared and take_back is not None:
+            if self.upkeep is not None:
+                self.upkeep.announce()  # that it serves nothing any more
+            self.dispatcher.withdraw(self._app.settings.backend)
+            self.dispatcher.on_jobs(take_back())
+
+    async def _send_last(self) -> list[Any]:
+        """What the upkeep and the worker's leave have made due is on its way to the dispatcher."""
+        sending = self._sending
+        if sending is None:
+            return []
+        await asyncio.sleep(0)
+        self.dispatcher.stop()
+        await asyncio.wait([sending], timeout=LAST_JOBS)
+        if not sending.done():
+            log.warning("the last jobs could not be handed over; they are sent again in time")
+        sending.cancel()
+        return list(await asyncio.gather(sending, return_exceptions=True))
+
+    def abandon(self) -> None:
+        """Let go of what outlives the event loop, which was closed before this was."""
+        self.threads.close(0)
+        if self.upkeep is not None:
+            self.upkeep.abandon()
 
     @property
     def quiet(self) -> bool:
@@ -149,7 +216,8 @@ class Site:
         self.runner.on_signal(run_id, signal)
 
     def on_due(self, time: float) -> None:
-        self.reconciler.on_due(time)
+        if self.upkeep is not None:
+            self.upkeep.on_due(time)
 
     def on_silence(self) -> None:
-        """Only stores that other processes share can miss signals."""
+        self.runner.doubts.doubt_all()

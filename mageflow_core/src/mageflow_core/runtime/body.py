@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from typing import Any
 
-from mageflow_core.names import is_below
+from mageflow_core.failpoints import hit
+from mageflow_core.names import is_below, key_of
 from mageflow_core.runtime.threads import Call, Returned, Threads
 
 
@@ -21,18 +22,44 @@ class Stop(StrEnum):
 
 
 class Body:
-    """Registered before its node is claimed, so that no signal can slip in between."""
+    """Registered before its node is claimed, so that no signal can slip in between.
 
-    __slots__ = ("_call", "_task", "on_timeout", "path", "raises", "run_id", "stopped")
+    claim: the id of its claim, once that is granted. over: how it ended is known. doubted: whether
+    its claim is to be asked for, as signals may have been missed.
+    """
+
+    __slots__ = (
+        "_call",
+        "_task",
+        "claim",
+        "doubted",
+        "on_timeout",
+        "over",
+        "path",
+        "raises",
+        "run_id",
+        "stopped",
+    )
 
     def __init__(self, run_id: str, path: str) -> None:
         self.run_id = run_id
         self.path = path
+        self.claim: str | None = None
+        self.doubted = False
+        self.over = False
         self.stopped: Stop | None = None
         self.raises = False
         self.on_timeout: Callable[[], None] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._call: Call | None = None
+
+    @property
+    def key(self) -> str:
+        return key_of(self.run_id, self.path)
+
+    def can_stop(self) -> bool:
+        """Whether it runs, and was not told to stop before."""
+        return not self.over and self.stopped is None
 
     def concerns(self, run_id: str, top: str, *, callbacks: bool) -> bool:
         return run_id == self.run_id and is_below(self.path, top, callbacks=callbacks)
@@ -72,7 +99,12 @@ class Body:
     ) -> asyncio.Future[Returned]:
         """Call the function in a thread; the future is its own, and nobody else's to cancel."""
         self.raises = raises
-        self._call = threads.call(function)
+
+        def begin() -> Any:
+            hit("runner.begun")
+            return function()
+
+        self._call = threads.call(begin)
         if self.stopped is not None:
             self._reach()
         return self._call.future
@@ -91,6 +123,7 @@ class Body:
 
 async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
+        hit("runner.begun")
         return await coroutine
     except (Exception, asyncio.CancelledError, GeneratorExit):
         raise

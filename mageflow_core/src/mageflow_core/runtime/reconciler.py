@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from mageflow_core.clock import Clock
+from mageflow_core.failpoints import hit
 from mageflow_core.runtime.insisting import PAUSE, insist
 from mageflow_core.stores.protocol import Store
 
@@ -13,7 +14,7 @@ log = logging.getLogger("mageflow.reconciler")
 
 
 class Reconciler:
-    """Sleeps until the next thing is due, by the clock that it was given."""
+    """Sleeps until the next thing is due, by the clock that it and its store were given."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -28,7 +29,9 @@ class Reconciler:
         while True:
             self._wake.clear()
             try:
+                hit("reconciler.firing")
                 due = await insist(self._store.work, "moving on what is due")
+                hit("reconciler.fired")
             except Exception:  # without it no retry, delay or lost lease is ever seen to
                 log.exception("what is due could not be moved on; trying again in %g s", PAUSE)
                 await asyncio.sleep(PAUSE)

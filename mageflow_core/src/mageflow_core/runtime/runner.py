@@ -17,6 +17,7 @@ from mageflow_core.errors import (
     StoreUnavailable,
     UnknownTask,
 )
+from mageflow_core.failpoints import hit
 from mageflow_core.failure import Cause
 from mageflow_core.machine import (
     ClaimRequest,
@@ -34,6 +35,7 @@ from mageflow_core.machine import (
 )
 from mageflow_core.names import split_key
 from mageflow_core.runtime.body import Body, Stop, exit_of
+from mageflow_core.runtime.doubts import Doubts
 from mageflow_core.runtime.failing import failed
 from mageflow_core.runtime.inputs import Inputs
 from mageflow_core.runtime.insisting import insist
@@ -74,6 +76,7 @@ class Runner:
         default_timeout: float | None,
     ) -> None:
         self.bodies: dict[str, Body] = {}
+        self.doubts = Doubts(store, self.bodies)
         self.last_given = store.now()
         self._store = store
         self._worker = worker
@@ -99,6 +102,7 @@ class Runner:
 
     # --- one delivery ---------------------------------------------------------------------------
     async def run(self, delivery: Delivery) -> Handled:
+        hit("runner.delivered")
         job = delivery.job
         task = self._find(job.task)
         self.last_given = self._store.now()
@@ -111,6 +115,7 @@ class Runner:
         try:
             if task is None:
                 await self._store.unknown(job.key)
+                await self._store.pass_on([job])
                 return Handled(Disposal.RELEASE)
             if task.is_async:
                 return await self._claimed(job, task, body, delivery.native)
@@ -122,21 +127,31 @@ class Runner:
         except StoreUnavailable:
             log.warning("the store does not answer: %s is left to be sent again", job.key)
             return Handled(Disposal.RELEASE)
+        except Exception as error:  # of a store, or ours: no backend can do anything about it
+            log.exception(_broken(body), job.key)
+            return Handled(Disposal.FAILED, error)
         finally:
+            body.over = True
             del self.bodies[name]
 
     async def _claimed(self, job: Job, task: AnyTask, body: Body, native: Any) -> Handled:
         claim_id = f"{self._worker}-{next(self._claims)}"
         request = ClaimRequest(body.path, job.attempt, claim_id, self._worker)
+        hit("runner.claiming")
         claimed = await insist(lambda: self._store.claim(body.run_id, request), job.key)
         work = claimed.work
         if work is None:
             return Handled(REFUSED[claimed.verdict])
+        body.claim = work.claim
+        self.doubts.claimed(body)
+        hit("runner.claimed")
         cancelled: asyncio.CancelledError | None = None
         try:
             outcome, error = await self._attempt(task, work, body, native)
         except asyncio.CancelledError as stopped:  # the backend gives up on this delivery
             outcome, error, cancelled = Released(), None, stopped
+        body.over = True
+        hit("runner.returned")
         if cancelled is None or not body.thread_runs:
             refused = await self._report(work, body, outcome)
             if refused is not None:
@@ -152,7 +167,11 @@ class Runner:
 
     async def _report(self, work: Work, body: Body, outcome: Outcome) -> str | None:
         report = Report(body.path, work.claim, work.fence, outcome)
-        return await insist(lambda: self._store.report(body.run_id, report), work.key)
+        continues = isinstance(outcome, Continued)
+        hit("runner.continuing" if continues else "runner.reporting")
+        refused = await insist(lambda: self._store.report(body.run_id, report), work.key)
+        hit("runner.continued" if continues else "runner.reported")
+        return refused
 
     # --- one attempt ----------------------------------------------------------------------------
     async def _attempt(
@@ -164,6 +183,7 @@ class Runner:
             return Released(), None
         except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
             return failed(error, work, Cause.INPUT), error
+        hit("runner.bound")
         if body.stopped is not None:  # before it has begun
             return Released(), None
         options = self._effective(task, work)
@@ -286,6 +306,12 @@ def _cause_of(error: Exception) -> Cause:
     if isinstance(error, UnknownTask):
         return Cause.UNKNOWN_TASK
     return Cause.LIMIT if isinstance(error, SignatureError) else Cause.RESULT
+
+
+def _broken(body: Body) -> str:
+    if body.claim is None:
+        return "%s could not be claimed; it is sent again in time"
+    return "%s stays claimed, as this process could not report of it, until its worker leaves"
 
 
 def _settle(future: asyncio.Future[None]) -> None:

@@ -1,4 +1,4 @@
-"""A worker: serves a backend's jobs with a runner, and keeps its leases alive."""
+"""A worker: serves backends' jobs with a runner, until it is stopped and has left."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from os import getpid
 
 from mageflow_core.backends.protocol import TaskManager
 from mageflow_core.errors import StoreUnavailable
+from mageflow_core.failpoints import hit
 from mageflow_core.runtime.runner import Runner
 from mageflow_core.runtime.threads import Threads
+from mageflow_core.runtime.upkeep import Upkeep
 from mageflow_core.stores.protocol import Store, WorkerInfo
 
 log = logging.getLogger("mageflow.worker")
 
-RENEWAL = 5.0  # seconds
 THREADS_END = 1.0  # seconds
+LEAVE = 5.0  # seconds that a store gets to answer; it finds out by itself that the lease is over
+UNWIND = 1.0  # seconds that stopped bodies get at least, also where they have no grace
 
 
 def new_worker_id() -> str:
@@ -37,70 +41,111 @@ class Worker:
         store: Store,
         runner: Runner,
         threads: Threads,
-        backends: Iterable[TaskManager],
+        backends: Mapping[str, TaskManager],
         tasks: Callable[[], frozenset[str]],
         slots: int,
         grace: float,
+        started_at: float,
     ) -> None:
         self.id = id
         self._store = store
         self._runner = runner
         self._threads = threads
-        self._backends = list(backends)
+        self._backends = dict(backends)
         self._tasks = tasks
         self._slots = slots
-        self._grace = grace
+        self._promised = self._grace = grace
+        self._started_at = started_at
+        self._host = socket.gethostname()
         self._stop = asyncio.Event()
+        self._hurried = asyncio.Event()
 
+    # --- asked by the renewal, on any thread ----------------------------------------------------
+    def info(self) -> WorkerInfo:
+        bodies = list(self._runner.bodies.values())
+        return WorkerInfo(
+            id=self.id,
+            tasks=self._tasks(),
+            slots=self._slots,
+            backends=frozenset() if self._stop.is_set() else frozenset(self._backends),
+            host=self._host,
+            pid=getpid(),
+            started_at=self._started_at,
+            running=sum(body.claim is not None for body in bodies),
+        )
+
+    def idle_since(self) -> float | None:
+        return self._runner.last_given if len(self._runner.bodies) < self._slots else None
+
+    # --------------------------------------------------------------------------------------------
     def stop(self, grace: float | None = None) -> None:
-        """grace: seconds for bodies to end in, where it is to be another than was set."""
+        """grace: seconds for bodies to end in, where it is to be another than was set. May be
+        called again, with less."""
         if grace is not None:
             self._grace = grace
         self._stop.set()
+        self._hurried.set()
 
-    async def announce(self) -> None:
-        """Renew this process's leases, and tell which tasks it knows."""
-        await self._store.renew(WorkerInfo(id=self.id, tasks=self._tasks(), slots=self._slots))
-
-    async def run(self) -> None:
-        """Serve until `stop()`, then give bodies their grace, stop them, and leave."""
-        renewing = asyncio.create_task(self._renew())
-        stopping = asyncio.create_task(self._stop_bodies())
+    async def run(self, upkeep: Upkeep) -> None:
+        """Serve until `stop()`, then give bodies their grace, stop them, and leave. upkeep: keeps
+        the leases of this worker, and is closed before it leaves."""
+        serving: list[asyncio.Task[None]] = []
+        helping = [
+            asyncio.create_task(self._stop_bodies(serving)),
+            asyncio.create_task(self._runner.doubts.run()),
+        ]
         try:
             async with asyncio.TaskGroup() as group:
-                for backend in self._backends:
-                    # Twice the grace: the second half is for bodies to unwind.
-                    group.create_task(
-                        backend.serve(slots=self._slots, stop=self._stop, grace=2 * self._grace)
-                    )
+                # After their grace bodies are told to stop, and then have time to unwind: a backend
+                # that stopped them before that would cancel them a second time.
+                grace = self._promised + max(self._promised, UNWIND)
+                for backend in self._backends.values():
+                    served = backend.serve(slots=self._slots, stop=self._stop, grace=grace)
+                    serving.append(group.create_task(served))
         finally:
-            renewing.cancel()
-            stopping.cancel()
-            await asyncio.gather(renewing, stopping, return_exceptions=True)
+            for helper in helping:
+                helper.cancel()
+            await asyncio.gather(*helping, return_exceptions=True)
             # Those that still run have had their grace; the others need a moment to end.
             stuck = await asyncio.to_thread(self._threads.close, THREADS_END)
             if stuck:
                 log.warning("sync bodies still run in threads %s", ", ".join(stuck))
             try:
+                await upkeep.close()
+            finally:
+                await self._leave()
+
+    async def _leave(self) -> None:
+        hit("worker.leaving")
+        try:
+            async with asyncio.timeout(LEAVE):
                 await self._store.leave(self.id, crashed=False)
-            except StoreUnavailable:
-                log.warning(
-                    "the store does not answer: what %s had runs on when its lease ends", self.id
-                )
+        except (StoreUnavailable, TimeoutError):
+            log.warning(
+                "the store does not answer: what %s had runs on when its lease ends", self.id
+            )
+        hit("worker.left")
 
-    async def _stop_bodies(self) -> None:
+    async def _stop_bodies(self, serving: list[asyncio.Task[None]]) -> None:
+        now = asyncio.get_running_loop().time
         await self._stop.wait()
-        await asyncio.sleep(self._grace)
+        stopped_at = now()
+        await self._pass_until(lambda: stopped_at + self._grace)
         self._runner.stop_all()
+        told_at = now()
+        # Backends count the grace that they were promised; somebody may have less patience.
+        await self._pass_until(
+            lambda: told_at + max(self._grace, UNWIND) if self._grace < self._promised else None
+        )
+        for backend in serving:
+            backend.cancel()
 
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEWAL)
-            try:
-                await self.announce()
-                if len(self._runner.bodies) < self._slots:
-                    await self._store.idle(self._runner.last_given)
-            except StoreUnavailable:
-                log.warning("could not renew the leases of %s", self.id)
-            except Exception:  # without it all that it runs would count as lost
-                log.exception("could not renew the leases of %s", self.id)
+    async def _pass_until(self, time: Callable[[], float | None]) -> None:
+        """Wait for a time that another call of `stop` may change; `None`: until there is one."""
+        now = asyncio.get_running_loop().time
+        while (until := time()) is None or until > now():
+            self._hurried.clear()
+            left = None if until is None else until - now()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._hurried.wait()
