@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 import sys
 from collections.abc import Callable
 from subprocess import CompletedProcess
@@ -37,12 +38,24 @@ def test_help_names_each_command(command: Command) -> None:
     assert "Exit codes: 0 done" in ran.stdout
 
 
-def test_each_command_says_what_it_does_and_has_json() -> None:
-    assert names() == ["demo", "run", "backends", "doctor"]
-    for name in names():
-        ran = CliRunner().invoke(app, [name, "--help"])
-        assert ran.exit_code == 0
-        assert "--json" in ran.stdout
+STEERING = ["suspend", "resume", "interrupt", "cancel", "retry"]
+
+
+def test_there_are_these_commands() -> None:
+    looking = ["list", "show", *STEERING, "workers"]
+    assert names() == ["demo", "run", "worker", *looking, "backends", "doctor"]
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_command_says_what_it_does(name: str) -> None:
+    ran = CliRunner().invoke(app, [name, "--help"])
+    assert ran.exit_code == 0
+    assert "Usage: " in ran.stdout
+    # A worker prints no data; all others do.
+    assert ("--json" in ran.stdout) is (name != "worker")
+    # And all but these two can be told which store and namespace are meant.
+    for option in ("--store", "--namespace"):
+        assert (option in ran.stdout) is (name not in ("run", "backends"))
 
 
 def test_the_version_can_be_asked_for(command: Command) -> None:
@@ -81,6 +94,17 @@ def test_an_error_is_a_line_and_a_code(
     assert capsys.readouterr() == ("", f"mageflow: {error}\n")
 
 
+def test_warnings_are_left_out_only_while_a_command_says_them_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = logging.getLogger("mageflow.store")
+    with output.warnings_left_out():
+        log.warning("no answer")
+        log.error("a bug")
+    log.warning("no answer again")
+    assert [record.message for record in caplog.records] == ["a bug", "no answer again"]
+
+
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), output.told():
         raise ZeroDivisionError
@@ -102,6 +126,34 @@ def test_a_table_shows_text_as_it_is_and_numbers_with_their_groups() -> None:
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[bold]x[/]  12,345" in printed
     assert printed.rstrip().endswith("     1")
+
+
+def test_what_would_do_something_to_the_terminal_is_written_out() -> None:
+    assert output.visible("a\tb\nc é \U0001f9d9") == "a\tb\nc é \U0001f9d9"
+    assert output.visible("\x1b[2J\r\x07\x7f\x9b") == "\\x1b[2J\\x0d\\x07\\x7f\\x9b"
+    console = Console(file=io.StringIO(), width=80, legacy_windows=False)
+    console.print(output.table(("a",), [("\x1b[31mred",)]))
+    assert "\x1b" not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_column_that_is_to_be_copied_is_not_folded() -> None:
+    console = Console(file=io.StringIO(), width=20, legacy_windows=False)
+    console.print(output.table(("id", "flow"), [("0123456789abc", "a long name")], whole=("id",)))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "0123456789abc" in printed
+    assert "a long name" not in printed
+
+
+def test_where_nobody_looks_a_line_is_as_long_as_it_wants(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    output.stdout().print(output.table(("a", "b"), [("x" * 150, "y" * 150)]))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "y" * 150 in lines[1]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert output.stdout().width == 80
 
 
 # --- watching ------------------------------------------------------------------------------------
@@ -149,7 +201,7 @@ async def test_on_a_terminal_a_bar_is_shown_until_the_run_has_settled(
             return n
 
         run = await swarm([one.sign(n=n) for n in range(3)]).start()
-        await watching.settled(run, "three tasks")
+        await watching.settled(await mf.opened(), run, "three tasks")
         assert "three tasks" in shown.getvalue()
         assert await run.result(timeout=20) == [0, 1, 2]
 
@@ -168,7 +220,7 @@ async def test_a_bar_that_is_given_up_leaves_nothing_waiting(
             await go.wait()
 
         run = await waits.start()
-        watcher = asyncio.create_task(watching.settled(run, "waiting"))
+        watcher = asyncio.create_task(watching.settled(await mf.opened(), run, "waiting"))
         await asyncio.sleep(0)
         # When the watcher is cancelled, then it ends, and the run goes on
         watcher.cancel()
@@ -192,7 +244,7 @@ async def test_a_summary_counts_bodies_and_has_what_callbacks_gave() -> None:
         first = one.sign().on_success(told.sign())
         run = await chain(first, one).on_success(told).start(1)
         await run.settled(timeout=20)
-        summary = await watching.summary(mf, run)
+        summary = await watching.summary(await mf.opened(), run)
         assert (summary.run, summary.status, summary.tasks) == (run.id, "done", 4)
         assert summary.callbacks == {"told": {"text": "done"}}
         assert summary.seconds >= 0

@@ -2,7 +2,7 @@
 
 import json
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 Command = Callable[..., CompletedProcess[str]]
 Says = Callable[..., str]
+Ran = Callable[..., Any]
 
 SMALL = """\
 class Counter:
@@ -174,3 +175,78 @@ def test_without_a_folder_it_measures_the_standard_library(command: Command) -> 
     lines = [package["lines"] for package in report["packages"].values()]
     assert lines == sorted(lines, reverse=True)
     assert sum(lines) == report["totals"]["lines"]
+
+
+# --- on a store that is shared --------------------------------------------------------------------
+
+
+@pytest.fixture
+def mf(monkeypatch: pytest.MonkeyPatch, shared: type[Any]) -> Iterator[Any]:
+    """The demo's app, which is forgotten again, as are the settings that it is given."""
+    from mageflow.demo.flow import mf
+    from mageflow_core.client import ambient
+
+    monkeypatch.setattr(mf, "settings", mf.settings)
+    yield mf
+    ambient._made.discard(mf)
+
+
+URL = "double://user:secret@host"
+
+
+def test_its_state_can_be_in_a_store(tree: Path, ran: Ran, mf: Any) -> None:
+    # When it runs on a store
+    arguments = ["--store", URL, "--namespace", "demo"]
+    report = json.loads(ran(0, "demo", str(tree), "--json", *arguments).stdout)
+    # Then it does the same as ever
+    assert report["totals"]["files"] == 7
+    assert report["run"]["tasks"] == 12
+    # And its run can be looked at when it has ended
+    (run,) = json.loads(ran(0, "list", "--json", *arguments).stdout)["runs"]
+    assert (run["id"], run["name"], run["status"]) == (report["run"]["run"], "demo", "done")
+    assert "16 lines in 7 files" in ran(0, "show", run["id"], *arguments).stdout
+
+
+def test_without_a_store_it_is_in_memory_whatever_the_settings_name(
+    tree: Path, ran: Ran, mf: Any, shared: type[Any]
+) -> None:
+    ran(0, "demo", str(tree))
+    assert shared.calls == []
+
+
+def test_a_store_that_is_away_is_waited_for(
+    tree: Path, ran: Ran, mf: Any, shared: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a store that does not answer the first call of each kind that the demo makes
+    monkeypatch.setattr("mageflow.cli.patience.PAUSE", 0.001)
+    monkeypatch.setattr("mageflow_core.runtime.insisting.PAUSE", 0.001)
+    calls = {"create", "wait", "view", "children", "value"}
+
+    def away_once(call: str) -> None:
+        if call in calls:
+            calls.remove(call)
+            shared.away = 1
+
+    monkeypatch.setattr(shared, "before", staticmethod(away_once))
+    # When the demo runs there
+    result = ran(0, "demo", str(tree), "--json", "--store", URL)
+    # Then it comes to its end all the same, once
+    assert json.loads(result.stdout)["totals"]["files"] == 7
+    assert len(shared.spaces["mageflow"].runs) == 1
+    assert calls == set()
+    # And says what it waits for
+    assert set(result.stderr.splitlines()) == {
+        "mageflow: double://user:***@host does not answer: is it there? (waiting for it)",
+        "mageflow: the store answers again",
+    }
+
+
+def test_a_store_that_is_not_there_is_a_failure(
+    tree: Path, complains: Callable[..., str], mf: Any, shared: type[Any]
+) -> None:
+    shared.away = 1
+    assert "does not answer" in complains(1, "demo", str(tree), "--store", URL)
+
+
+def test_what_is_no_store_is_wrong_use(tree: Path, complains: Callable[..., str], mf: Any) -> None:
+    assert "store cannot be 'here'" in complains(2, "demo", str(tree), "--store", "here")

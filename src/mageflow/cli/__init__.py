@@ -1,12 +1,35 @@
 """The command line, `mageflow`: a module for each command."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from mageflow.cli import backends, demo, doctor, run
+from mageflow.cli import (
+    backends,
+    demo,
+    doctor,
+    listing,
+    run,
+    show,
+    steering,
+    worker,
+    workers,
+)
 
-__all__ = ["app", "backends", "demo", "doctor", "main", "run"]
+__all__ = [
+    "app",
+    "backends",
+    "demo",
+    "doctor",
+    "listing",
+    "main",
+    "run",
+    "show",
+    "steering",
+    "worker",
+    "workers",
+]
 
 app = typer.Typer(
     name="mageflow",
@@ -17,8 +40,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo.demo, run.run, backends.backends, doctor.doctor):
-    app.command()(command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "run": run.run,
+    "worker": worker.worker,
+    "list": listing.list_,
+    "show": show.show,
+    "suspend": steering.suspend,
+    "resume": steering.resume,
+    "interrupt": steering.interrupt,
+    "cancel": steering.cancel,
+    "retry": steering.retry,
+    "workers": workers.workers,
+    "backends": backends.backends,
+    "doctor": doctor.doctor,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 
 def _version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sysconfig
 import warnings
 from dataclasses import asdict
@@ -11,9 +12,21 @@ from typing import Annotated
 import typer
 
 from mageflow.cli import watching
-from mageflow.cli.output import FAILED, WRONG_USE, AsJson, fail, print_json, stdout, told
+from mageflow.cli.output import (
+    FAILED,
+    WRONG_USE,
+    AsJson,
+    fail,
+    print_json,
+    stdout,
+    told,
+    warnings_left_out,
+)
+from mageflow.cli.patience import answered
+from mageflow.cli.shared import Namespace, given, impatient
 from mageflow.demo.report import counted
 from mageflow_core import Status
+from mageflow_core.settings import Settings
 
 
 def demo(
@@ -21,30 +34,41 @@ def demo(
         str, typer.Argument(help="Where to look for .py and .txt files.", show_default=False)
     ] = "",
     as_json: AsJson = False,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where its state is kept; else in memory.")
+    ] = None,
+    namespace: Namespace = None,
 ) -> None:
     """Measure all sources in FOLDER, side by side; by default those that Python came with."""
+    options = given(store=store, namespace=namespace)
     # What is measured is not ours: warnings about it are no concern of the user's. In here and
     # not around the parsing, as the filters are those of all threads.
-    with told(), warnings.catch_warnings():
+    with told(), warnings.catch_warnings(), warnings_left_out():
         warnings.simplefilter("ignore")
-        asyncio.run(_demo(folder or sysconfig.get_path("stdlib"), as_json=as_json))
+        where = folder or sysconfig.get_path("stdlib")
+        asyncio.run(_demo(where, options, as_json=as_json))
 
 
-async def _demo(folder: str, *, as_json: bool) -> None:
+async def _demo(folder: str, options: dict[str, str], *, as_json: bool) -> None:
     from mageflow.demo import flow  # noqa: PLC0415  # makes an app, which other commands must not find
 
+    if options:
+        settings = Settings.load(**{**flow.mf.settings.model_dump(), **options})
+        flow.mf.settings = impatient(settings)
     async with flow.mf:
-        run = await flow.flow().start({"folder": folder})
-        await watching.settled(run, "measuring")
-        ended = await watching.summary(flow.mf, run)
-        error = await run.error()
+        store = await flow.mf.opened()
+        key = secrets.token_hex(8)  # so that it starts once, however often it is asked for
+        run = await answered(lambda: flow.mf.start(flow.flow(), {"folder": folder}, key=key))
+        await watching.settled(store, run, "measuring")
+        ended = await watching.summary(store, run)
+        error = await answered(run.error)
         if error is not None:
             # It is the folder that is wrong, unless something else than looking at it failed.
             code = WRONG_USE if error.task == "discover" else FAILED
             fail(ended.callbacks.get("advise", error.message), code)
         if ended.status != Status.DONE:
             fail(f"run {run.id} is {ended.status}", FAILED)
-        report = await run.result()
+        report = await answered(run.result)
     if as_json:
         print_json({**asdict(report), "run": asdict(ended)})
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 
 from mageflow.cli import target, watching
 from mageflow.cli.output import FAILED, AsJson, fail, print_json, told
+from mageflow.cli.patience import answered
 from mageflow_core import ErrorInfo, Status
 
 Target = Annotated[
@@ -34,17 +34,16 @@ def run(flow: Target, message: Message = None, as_json: AsJson = False) -> None:
 async def _run(app: Any, name: str, found: Any, message: Any, *, as_json: bool) -> None:
     async with app:
         started = await target.started(app, name, found, message)
-        await watching.settled(started, name)
-        ended = await watching.summary(app, started)
-        error = await started.error()
-        result = None
-        if ended.status == Status.DONE:
-            store = await app.opened()
-            result = json.loads(await store.value(started.key) or "null")
+        store = await app.opened()
+        await watching.settled(store, started, name)
+        ended = await watching.summary(store, started)
+        error = await answered(started.error)
+        done = ended.status == Status.DONE
+        result = await watching.value(store, started.key) if done else None
     if as_json:
         shown = error.to_json() if error is not None else None
         print_json({**asdict(ended), "result": result, "error": shown})
-    if ended.status != Status.DONE:
+    if not done:
         fail(_why(ended, error, as_json=as_json), FAILED)
     if not as_json:
         print_json(result)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from mageflow.cli.output import fail
 from mageflow_core import Mageflow, Run, Task
-from mageflow_core.errors import MageflowError
+from mageflow_core.errors import AmbiguousApp, MageflowError
 from mageflow_core.signatures.ambient import current_app
 from mageflow_core.signatures.signature import NOTHING, Signature, as_signature
 
@@ -24,23 +24,64 @@ def load(target: str) -> tuple[ModuleType, Any]:
     name, _, attribute = target.partition(":")
     if not name or not attribute:
         fail(f"{target!r} names no flow: write module:attribute, as in flows:nightly")
+    module = imported(name)
+    found = attribute_of(module, attribute)
+    if found is None:
+        there = [key for key, value in vars(module).items() if is_flow(value)]
+        has = f": its flows and tasks are {', '.join(there)}" if there else ""
+        fail(f"module {name!r} has no {attribute!r}{has}")
+    return module, found
+
+
+def imported(name: str) -> ModuleType:
+    """The module, from the working directory before all others."""
     sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             _blame(f"module {name!r} cannot be imported", error)
         fail(f"there is no module {name!r}: run this in the folder that has it, or install it")
     except Exception as error:  # noqa: BLE001  # whatever the user's module does
         _blame(f"module {name!r} cannot be imported", error)
+
+
+def attribute_of(module: ModuleType, dotted: str) -> Any:
+    """`None` where it has no such thing."""
     found: Any = module
-    for part in attribute.split("."):
+    for part in dotted.split("."):
         found = getattr(found, part, None)
-        if found is None:
-            there = [key for key, value in vars(module).items() if is_flow(value)]
-            has = f": its flows and tasks are {', '.join(there)}" if there else ""
-            fail(f"module {name!r} has no {attribute!r}{has}")
-    return module, found
+    return found
+
+
+def app_at(target: str) -> Mageflow:
+    """The app that `module:app` names; of a module alone, the one that it has, else the only one
+    there is."""
+    name, colon, attribute = target.partition(":")
+    if not name or (colon and not attribute):
+        fail(f"{target!r} names no app: write module or module:app, as in flows:mf")
+    module = imported(name)
+    if attribute:
+        app = attribute_of(module, attribute)
+        if not isinstance(app, Mageflow):
+            kind = f"is {type(app).__name__}" if app is not None else "is not there"
+            fail(f"{target} {kind}: name a Mageflow of that module{_apps_of(module)}")
+        return app
+    if len(set(_named_apps(module).values())) > 1:
+        fail(f"module {name!r} has several apps: name one of them{_apps_of(module)}")
+    try:
+        return app_of(module, None)
+    except AmbiguousApp:
+        fail(f"module {name!r} has no app, and others have several: name one, as in flows:mf")
+
+
+def _named_apps(module: ModuleType) -> dict[str, Mageflow]:
+    return {key: value for key, value in vars(module).items() if isinstance(value, Mageflow)}
+
+
+def _apps_of(module: ModuleType) -> str:
+    named = ", ".join(f"{module.__name__}:{key}" for key in _named_apps(module))
+    return f", as in {named}" if named else ""
 
 
 def is_flow(value: object) -> bool:
@@ -52,9 +93,9 @@ def app_of(module: ModuleType, found: Any) -> Mageflow:
     one there is. Raises `AmbiguousApp`."""
     if isinstance(found, Task) and isinstance(found.app, Mageflow):
         return found.app
-    apps = {id(value): value for value in vars(module).values() if isinstance(value, Mageflow)}
+    apps = set(_named_apps(module).values())
     if len(apps) == 1:
-        return apps.popitem()[1]
+        return apps.pop()
     app = current_app()
     assert isinstance(app, Mageflow)
     return app

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mageflow.cli.output import stderr
-from mageflow_core import Mageflow, Run, Status, Tree
+from mageflow.cli.patience import answered, looking
+from mageflow.cli.shapes import parsed
+from mageflow.cli.tree import read, walk
+from mageflow_core import Run, Status, Tree
+from mageflow_core.stores.protocol import Store
 
 EVERY = 0.1  # seconds
+EVERY_SHARED = 0.5  # seconds, where others use the store too
 WIDE = 20  # a container with more children is counted by its own numbers
 ALL = 1_000_000
+DEEP = 32
 
 
-async def settled(run: Run[Any], title: str) -> None:
-    """Wait for the run and its callbacks; show a bar on stderr, if that is a terminal."""
+async def settled(store: Store, run: Run[Any], title: str) -> None:
+    """Wait for the run and its callbacks, also while the store does not answer; show a bar on
+    stderr, if that is a terminal."""
+
+    async def over() -> None:
+        await answered(run.settled)
+
     console = stderr()
     if not console.is_terminal:
-        await run.settled()
+        await over()
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    waiting = asyncio.create_task(run.settled())
-    try:
-        with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-            bar = progress.add_task(title, total=None)
-            while not waiting.done():
-                done, total = progress_of(await run.tree(width=WIDE))
-                progress.update(bar, completed=done, total=total)
-                await asyncio.wait([waiting], timeout=EVERY)
-        await waiting
-    finally:
-        waiting.cancel()
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        bar = progress.add_task(title, total=None)
+
+        async def look() -> None:
+            done, total = progress_of(await read(store, run.key, depth=DEEP, width=WIDE))
+            progress.update(bar, completed=done, total=total)
+
+        await looking(over, look, EVERY_SHARED if store.shared else EVERY)
 
 
 def progress_of(tree: Tree) -> tuple[int, int]:
@@ -61,12 +66,13 @@ class Summary:
     callbacks: dict[str, Any]
 
 
-async def summary(app: Mageflow, run: Run[Any]) -> Summary:
-    info = await run.info()
-    nodes = [tree.node for tree in each(await run.tree(width=ALL))]
-    store = await app.opened()
+async def summary(store: Store, run: Run[Any]) -> Summary:
+    """Also while the store does not answer."""
+    info = await answered(run.info)
+    tree = await answered(lambda: read(store, run.key, depth=DEEP, width=ALL))
+    nodes = [each.node for each in walk(tree)]
     callbacks = {
-        node.task: json.loads(await store.value(node.key) or "null")
+        node.task: await value(store, node.key)
         for node in nodes
         if node.key.startswith(f"{run.id}/!") and node.task and node.status is Status.DONE
     }
@@ -80,10 +86,6 @@ async def summary(app: Mageflow, run: Run[Any]) -> Summary:
     )
 
 
-def each(tree: Tree) -> Iterator[Tree]:
-    """The tree and all below it."""
-    waiting = [tree]
-    while waiting:
-        tree = waiting.pop()
-        yield tree
-        waiting += reversed(tree.children)
+async def value(store: Store, key: str) -> Any:
+    """A result as a JSON value, once the store answers."""
+    return parsed(await answered(lambda: store.value(key)))
