@@ -31,7 +31,9 @@ def test_a_run_that_is_there_already_is_not_made_again_and_a_conflict_is_told() 
     assert len(world.jobs) == 1
 
 
-@pytest.mark.parametrize("key", ["nobody", "nobody/3", "r/7", "r/!error-0", "r~1", "r/x", "r/0/0"])
+@pytest.mark.parametrize(
+    "key", ["nobody", "nobody/3", "r/7", "r/00", "r/!error-0", "r~1", "r/x", "r/0/0"]
+)
 def test_a_key_that_names_nothing_raises_run_not_found(key: str) -> None:
     # Given
     world = World()
@@ -203,6 +205,19 @@ def test_runs_are_found_newest_first_page_by_page() -> None:
     # Then
     assert [ids(first), ids(second), ids(third)] == [["r4", "r3"], ["r2", "r1"], ["r0"]]
     assert third.next is None
+
+
+def test_a_page_after_which_no_run_matches_is_the_last() -> None:
+    # Given
+    world = World()
+    for name in ("ok-old", "ok-a", "ok-a"):
+        world.start(task(name), run=f"{name}{world.clock.time:g}")
+        world.clock.time += 1
+    # When
+    page = find(world, task="ok-a", limit=2)
+    # Then
+    assert ids(page) == ["ok-a1002", "ok-a1001"]
+    assert page.next is None
 
 
 @pytest.mark.parametrize("order", ["abc", "cba", "bca"])

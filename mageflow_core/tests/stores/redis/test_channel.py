@@ -444,9 +444,13 @@ async def test_a_wrong_password_is_told_to_who_listens(
 
 
 async def test_rights_that_are_taken_away_are_logged(
-    make_server: MakeServer, open_channel: OpenChannel, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    make_server: MakeServer,
+    open_channel: OpenChannel,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     # Given a user who listens to two names, and may then listen to one of them only
+    monkeypatch.setattr(module, "PING_AFTER", 0.2)
     server = make_server(users={"app": ("pw", "resetchannels ~* &a &b +@all")})
     silences = Silences()
     channel = await open_channel(server.url_of("app"), silences)
@@ -463,6 +467,14 @@ async def test_rights_that_are_taken_away_are_logged(
     assert "NOPERM" in caplog.text
     with pytest.raises(StoreDenied, match="NOPERM"):
         await channel.listen("a", print)
+    # And once it may again, it is told to look
+    server.call("ACL", "SETUSER", "app", "resetchannels", "&a", "&b")
+    before = silences.count
+    await eventually(lambda: len(told["a"]) > 1)
+    assert told["a"][-1] == ""
+    assert silences.count > before
+    server.call("PUBLISH", "a", "y")
+    await eventually(lambda: told["a"][-1] == "y")
 
 
 # --- clusters -------------------------------------------------------------------------------------

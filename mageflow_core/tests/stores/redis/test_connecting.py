@@ -274,3 +274,14 @@ async def test_users_log_in(
     assert await wire.command("ACL", "WHOAMI", key="k") == "me"
     wire = await open_wire(server.url)
     assert await wire.command("ACL", "WHOAMI", key="k") == "default"
+
+
+async def test_no_command_is_sent_that_nobody_has_asked_for(open_wire: OpenWire, fake: Any) -> None:
+    def handle(words: list[str]) -> str:
+        return "-ERR no cluster" if words[0] == "CLUSTER" else "+PONG"
+
+    async with fake(handle) as server:
+        wire = await open_wire(server.url)
+        await wire.command("PING", key="k")
+        assert server.seen == [["CLUSTER", "SLOTS"], ["PING"]]
+        await wire.close()

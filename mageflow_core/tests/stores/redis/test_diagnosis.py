@@ -83,7 +83,7 @@ CASES = [
     Case("persistence", "warning", "may not ask", "always or everysec", {}, {}),
     Case("persistence", "warning", "(save 3600 1)", "appendonly yes", NO_FILE, {"save": "3600 1"}),
     Case("persistence", "warning", "no append-only file", "appendonly yes", NO_FILE, {}),
-    Case("persistence", "problem", "runs go with the server", "yes", NO_FILE, {"save": ""}),
+    Case("persistence", "warning", "runs go with the server", "yes", NO_FILE, {"save": ""}),
     Case("persistence", "problem", "has failed", "room", {"aof_last_write_status": "err"}),
     Case("persistence", "problem", "has failed", "room", {"rdb_last_bgsave_status": "err"}),
     Case("eviction", "problem", "allkeys-lru", "noeviction", {"maxmemory_policy": "allkeys-lru"}),

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from comparing import Limits, compared
+from comparing import ComparingStore, Limits, compared
 from comparing.variety import varied
 from hypothesis import given, note
 from hypothesis import strategies as st
@@ -28,6 +28,7 @@ from mageflow_core.signatures.signature import Signature
 from mageflow_core.stores.protocol import NewRun, Query, Until
 
 WIDTHS = [400, 8, 5, 3]
+NOW = 1_800_000_000.0  # times have as many digits as they have in life
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
@@ -49,7 +50,7 @@ def _comparing(_shared: RedisServer) -> Iterator[None]:
         yield
 
 
-@examples(20, 4_000)
+@examples(15, 2_000)
 @given(flow=flows(), data=st.data(), width=st.sampled_from(WIDTHS))
 def test_any_flow_under_any_schedule_is_the_same_in_both(
     flow: Signature[Any], data: st.DataObject, width: int
@@ -89,7 +90,7 @@ class SteeringBoth(Steering):
         deadline=st.sampled_from([None, None, None, 60.0]),
         seed=NUMBER,
     )
-    def begin(  # type: ignore[override]
+    def begin(  # noqa: PLR0917 - by name
         self,
         flow: Signature[Any],
         limits: Limits,
@@ -103,13 +104,19 @@ class SteeringBoth(Steering):
         self.stack.enter_context(patch("mageflow_core.machine.draft.STEP_WIDTH", width))
         self.stack.enter_context(patch("mageflow_core.machine.timers.STEP_WIDTH", width))
         self.stack.enter_context(limits.hold())
-        flow = varied(flow, seed, 1_000.0)
+        flow = varied(flow, seed, NOW)
         if deadline is not None:
             flow = flow.options(deadline=deadline)
         note(f"{shape(flow)} width={width} {limits} {policy} deadline={deadline}")
-        self.world = World(policy=policy)
+        self.world = World(policy=policy, start_time=NOW)
         self.world.start(flow, {"n": 1})
         self.count = 0
+
+    @property
+    def both(self) -> ComparingStore:
+        store = self.world.store
+        assert isinstance(store, ComparingStore)
+        return store
 
     # --- further runs -----------------------------------------------------------------------------
     def some_run(self, n: int) -> str:
@@ -151,7 +158,7 @@ class SteeringBoth(Steering):
 
     @rule(n=NUMBER, verb=st.sampled_from(VERBS))
     def steer_another_run(self, n: int, verb: str) -> None:
-        path = ["", "", "/0", "/n0", "/1~1", "/00", "//", "/!success-0"][n % 8]
+        path = ["", "", "/0", "/n1", "/1~1", "/00", "//", "/!success-0"][n % 8]
         self.tried(self.world.store.steer(self.some_run(n), Steer(path, Verb(verb), f"q{n % 4}")))
 
     def tried(self, asked: Any) -> None:
@@ -204,8 +211,8 @@ class SteeringBoth(Steering):
         label=st.sampled_from([{}, {"team": "a"}, {"team": "b"}]),
         name=st.sampled_from([None, "first"]),
         limit=st.integers(1, 3),
-        since=st.sampled_from([None, 1_000.0, 1_010.0005]),
-        until=st.sampled_from([None, 1_000.0, 1_010.0005]),
+        since=st.sampled_from([None, NOW, NOW + 10.0005]),
+        until=st.sampled_from([None, NOW, NOW + 10.0005]),
     )
     def find(
         self,
@@ -221,11 +228,11 @@ class SteeringBoth(Steering):
             )
         )
 
-    @precondition(lambda self: len(self.world.store.waits) < 3)
+    @precondition(lambda self: len(self.both.waits) < 3)
     @rule(n=NUMBER, until=st.sampled_from(["ended", "settled"]))
     def somebody_waits(self, n: int, until: Until) -> None:
         path = self.some_path(n) if n % 5 else "/nowhere"
-        self.world.store.begin_waiting(f"r{path}", until)
+        self.both.begin_waiting(f"r{path}", until)
 
     # --- in the end -------------------------------------------------------------------------------
     def teardown(self) -> None:
@@ -235,7 +242,8 @@ class SteeringBoth(Steering):
             self.world.finish()
             if "r" in self.world.store.runs:
                 check_settled(self.world.store, "r")
+            self.both.assert_nothing_remains()
 
 
-SteeringBoth.TestCase.settings = examples(30, 6_000, steps=40)
+SteeringBoth.TestCase.settings = examples(25, 3_000, steps=40)
 TestSteeringBoth = SteeringBoth.TestCase

@@ -73,6 +73,12 @@ def test_an_error_is_told_with_the_file_and_its_line(error: str, explained: str)
     assert script.explain(error) == explained
 
 
+def test_the_lines_of_a_part_that_is_run_late_are_found_too() -> None:
+    script = compose("x", ["a", "b"], instead={"a": "1\n2\n", "b": "1"}, lazy={"a": "t"})
+    assert script.explain("user_script:3: bad") == "a.lua:2: bad"
+    assert script.explain("user_script:6: bad") == "b.lua:1: bad"
+
+
 def test_a_script_that_was_not_put_together_has_lines_of_its_own() -> None:
     assert Script("x", "return 1", "0" * 40).explain("user_script:7: bad") == "x:7: bad"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped] # it has no types
@@ -25,12 +26,14 @@ def packed(value: object) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def read(signature: Signature[Any] = A, **more: str | None) -> Snapshot:
+def read(
+    signature: Signature[Any] = A, more: Mapping[str, str | None] = MappingProxyType({})
+) -> Snapshot:
     """A snapshot of a run of this signature in which everything has been read."""
     snapshot = Snapshot("r")
     plan = plan_of([signature])
     snapshot.fields = {f"{name[0]}0.{name[1:]}": text for name, text in plan.fields}
-    snapshot.fields |= {"run": packed(RECORD), "m": "1", **more}
+    snapshot.fields |= {"run": packed(RECORD), "m": "1"} | dict(more)
     return snapshot
 
 
@@ -77,7 +80,7 @@ def test_of_a_run_only_its_record_is_read_until_more_is_asked_for() -> None:
 
 def test_a_message_that_has_a_key_of_its_own_is_asked_for_there() -> None:
     # Given
-    snapshot = read(m="")
+    snapshot = read(more={"m": ""})
     assert missing(lambda: snapshot.run.message) == (f"{LONG}$",)
     # When
     snapshot.fields[f"{LONG}$"] = "long"
@@ -100,7 +103,7 @@ def test_a_node_is_decoded_once() -> None:
 
 
 def test_a_node_that_is_not_stored_is_none() -> None:
-    assert read(**{"n/3": None}).node("/3") is None
+    assert read(more={"n/3": None}).node("/3") is None
 
 
 @pytest.mark.parametrize(
@@ -108,14 +111,14 @@ def test_a_node_that_is_not_stored_is_none() -> None:
 )
 def test_a_value_is_where_its_size_says(size: int, field: str) -> None:
     # Given
-    node = read(**{"n/0": packed({"sig": "0.1", "val": size})}).node("/0")
+    node = read(more={"n/0": packed({"sig": "0.1", "val": size})}).node("/0")
     # Then
     assert node is not None
     assert missing(lambda: node.value) == (field,)
 
 
 def test_a_value_that_should_be_there_and_is_not_has_gone_with_its_run() -> None:
-    node = read(n=packed({"sig": "0.1", "val": 1}), v=None).node("")
+    node = read(more={"n": packed({"sig": "0.1", "val": 1}), "v": None}).node("")
     assert node is not None
     with pytest.raises(RunNotFound):
         _ = node.value
@@ -123,7 +126,7 @@ def test_a_value_that_should_be_there_and_is_not_has_gone_with_its_run() -> None
 
 def test_added_items_count_on_from_those_that_a_swarm_was_made_with() -> None:
     # Given
-    snapshot = read(swarm(A, B, open=True), n=packed({"sig": "0.1", "kind": "swarm"}))
+    snapshot = read(swarm(A, B, open=True), {"n": packed({"sig": "0.1", "kind": "swarm"})})
     assert missing(lambda: snapshot.added_item("", 1)) == ("i/3",)
     # When
     snapshot.fields |= {"i/3": "1.1", "s1.1": '{"kind":"task"}', "b1.1": snapshot.fields["b0.3"]}
@@ -132,7 +135,7 @@ def test_added_items_count_on_from_those_that_a_swarm_was_made_with() -> None:
 
 
 def test_an_addition_is_found_by_its_id() -> None:
-    snapshot = read(**{"a/0 x": "3 2", "a/0 y": None})
+    snapshot = read(more={"a/0 x": "3 2", "a/0 y": None})
     assert snapshot.added_before("/0", "x") == (3, 2)
     assert snapshot.added_before("/0", "y") is None
 

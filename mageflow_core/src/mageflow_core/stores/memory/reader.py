@@ -79,12 +79,13 @@ class MemoryReader:
         found: list[RunView] = []
         end = bisect_left(self.order, _place(query.after)) if query.after else len(self.order)
         for number in range(end - 1, -1, -1):
-            if len(found) == query.limit:
-                return Page(tuple(found), _cursor(found[-1]))
             state = self.runs[self.order[number][1]]
             view = reading.run_view(Draft(state, self.clock.now(), self.policy))
-            if _matches(view, query):
-                found.append(view)
+            if not _matches(view, query):
+                continue
+            if len(found) == query.limit:
+                return Page(tuple(found), _cursor(found[-1]))
+            found.append(view)
         return Page(tuple(found), None)
 
     async def counts(self) -> Mapping[Status, int]:

@@ -216,11 +216,16 @@ class Channel:
         topic.answered = True
         if isinstance(reply, Exception):
             denied = error_of(reply, str(self.address))
+            if topic.denied is None:
+                log.warning("%s", denied)
             topic.denied = str(denied)
-            log.warning("%s", denied)
             topic.settle(denied)
         else:
             topic.settle()
+            if topic.denied is not None:
+                topic.denied = None
+                self._safely(self._on_silence)
+                self._tell(topic, "")
         if self._unconfirmed:  # replies come in the order of the questions
             self._unconfirmed -= 1
             self._stand()
@@ -268,4 +273,7 @@ class Channel:
             self._connection.abort()
         elif silent >= PING_AFTER:
             self._send(None, "PING")
+        for name, topic in self._topics.items():
+            if topic.denied is not None:
+                self._subscribe(name, topic)  # what a user may do can change
         self._watching = loop.call_later(PING_AFTER / 2, self._watch)

@@ -215,6 +215,11 @@ class _Direct(driver.AbstractConnection):
 
     _kept: asyncio.StreamWriter | None = None
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # The driver would introduce itself: two replies more, and a user may not be allowed to.
+        self.driver_info = self.lib_name = self.lib_version = None
+
     def write(self, data: bytes) -> None:
         writer = self._writer
         if writer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from math import ceil
 from typing import Any
 
 from mageflow_core.machine import Status
@@ -30,7 +31,7 @@ def _label(name: str, value: str) -> str:
 
 
 def _asked(query: Query) -> list[str]:
-    """The indexes to look into, the narrowest first as far as one can guess."""
+    """The indexes to look into."""
     names = [f"i:{_label(name, value)}" for name, value in query.labels.items()]
     if query.name is not None:
         names.append(f"i:n:{query.name}")
@@ -76,8 +77,8 @@ class Finder:
 
 
 def _ceiling(seconds: float | None) -> int | str:
-    """The first whole millisecond that is not before that time."""
-    return -int(-seconds * 1000 // 1) if seconds is not None else ""
+    """The first whole millisecond that is not before that time, as far as floats are exact."""
+    return ceil(round(seconds * 1000, 3)) if seconds is not None else ""
 
 
 def cursor(found: Found) -> str:

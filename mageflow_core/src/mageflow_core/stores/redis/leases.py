@@ -11,11 +11,15 @@ NUMBERS = 2**42  # a score holds their sum with `names.CLAIMED` exactly
 @dataclass(slots=True)
 class Tenure:
     """A worker's time under one number. until: bucket → the server's time in ms up to which its
-    lease there has been renewed; where nothing is claimed under it, it may be absent."""
+    lease there has been renewed; where nothing is claimed under it, it may be absent. asked: the
+    key by the id of each claim that was asked for, until its outcome is told. granted: the bucket
+    by the id of those that were granted."""
 
     worker: str
     number: int
     until: dict[int, int] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
+    granted: dict[str, int] = field(default_factory=dict)
 
     @property
     def member(self) -> str:
@@ -46,6 +50,12 @@ class Leases:
     def new_number(self) -> int:
         """Not counted: a server that has lost its data would give out those that others have."""
         return secrets.randbelow(NUMBERS)
+
+    def over(self, claim: str) -> None:
+        """Nothing is on its way of this claim any more, and no body runs under it."""
+        for tenure in list(self._tenures.values()):
+            tenure.asked.pop(claim, None)
+            tenure.granted.pop(claim, None)
 
     def end(self, worker: str) -> Tenure | None:
         return self._tenures.pop(worker, None)

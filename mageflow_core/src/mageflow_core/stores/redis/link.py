@@ -22,7 +22,8 @@ WAIT, WAIT_AGAIN = 1.0, 0.1  # seconds for replicas: as a rule, and once too few
 class Call:
     """What somebody waits for the reply of.
 
-    server: which one is asked; else the one that has the slot of the key. once: never asked again.
+    server: which one is asked; else the one that has this slot, or that of the key. once: never
+    asked again.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Call:
         "redirects",
         "script",
         "server",
+        "slot",
         "written",
     )
 
@@ -45,12 +47,14 @@ class Call:
         key: str = "",
         script: Script | None = None,
         server: Node | None = None,
+        slot: int | None = None,
         once: bool = False,
     ) -> None:
         self.packed = pack(*words)
         self.key = key
         self.script = script
         self.server = server
+        self.slot = slot
         self.once = once
         self.future: asyncio.Future[Any]
         self.deadline = 0.0

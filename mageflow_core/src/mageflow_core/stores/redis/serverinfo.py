@@ -95,7 +95,7 @@ def _persistence(server: Server, settings: dict[str, str]) -> Finding:
     if save is None:
         unknown = "no append-only file: a crash loses all since the last snapshot, if there is one"
         return found("warning", unknown, ALWAYS)
-    return found("problem", "nothing is written to a disk: all runs go with the server", ALWAYS)
+    return found("warning", "nothing is written to a disk: all runs go with the server", ALWAYS)
 
 
 def _eviction(server: Server) -> Finding:

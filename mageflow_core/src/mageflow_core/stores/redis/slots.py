@@ -28,11 +28,23 @@ class Slots:
 
     def place(self, key: str) -> Place | None:
         """Who has the slot of a key, as far as is known."""
-        return self._places[key_slot(key.encode())] if self._places else None
+        return self.at(key_slot(key.encode()))
+
+    def at(self, slot: int) -> Place | None:
+        """Who has a slot, as far as is known."""
+        return self._places[slot] if self._places else None
 
     def places(self) -> list[Place]:
         """All masters, each once."""
-        return list(dict.fromkeys(place for place in self._places if place is not None))
+        return list(self.some())
+
+    def some(self) -> dict[Place, int]:
+        """A slot of each master."""
+        found: dict[Place, int] = {}
+        for slot, place in enumerate(self._places):
+            if place is not None:
+                found.setdefault(place, slot)
+        return found
 
     def move(self, slot: int, place: Place) -> None:
         if not self._places:

@@ -59,6 +59,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "overdue": (*BUCKET, "overdue"),
     "unsent": (*BUCKET, "unsent"),
     "renew": (*BUCKET, "renew"),
+    "claims": (*BUCKET, "claims"),
     "leave": (*BUCKET, "leave"),
     "find": (*BUCKET, "find"),
     "counts": (*BUCKET, "counts"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
-from mageflow_core.errors import NotOpen, RunNotFound
+from mageflow_core.errors import NotOpen, RunNotFound, StoreUnavailable
 from mageflow_core.machine import (
     Add,
     ClaimRequest,
+    Failed,
     Job,
     Refusal,
     Report,
@@ -27,7 +29,6 @@ from mageflow_core.stores.protocol import (
     Listener,
     NewRun,
     StoreOptions,
-    Work,
     WorkerInfo,
 )
 from mageflow_core.stores.redis.channel import Channel
@@ -36,7 +37,7 @@ from mageflow_core.stores.redis.connecting import Address
 from mageflow_core.stores.redis.diagnosis import examine, refuse_evicting
 from mageflow_core.stores.redis.finding import indexes_of
 from mageflow_core.stores.redis.keys import bucket_of
-from mageflow_core.stores.redis.leases import Leases
+from mageflow_core.stores.redis.leases import Leases, Tenure
 from mageflow_core.stores.redis.outcomes import arguments_of
 from mageflow_core.stores.redis.plan import Plan, milliseconds, plan_of
 from mageflow_core.stores.redis.server import Server
@@ -197,6 +198,19 @@ class RedisStore(Views):
     # --- work -----------------------------------------------------------------------------------
     async def claim(self, run_id: str, request: ClaimRequest) -> Claimed:
         tenure = self._upkeep.tenure(request.worker)
+        tenure.asked[request.id] = key_of(run_id, request.path)
+        try:
+            claimed = await self._claim(tenure, run_id, request)
+        except StoreUnavailable:  # it is asked again, and may have been granted
+            raise
+        except BaseException:
+            self._leases.over(request.id)
+            raise
+        if claimed.work is None:
+            self._leases.over(request.id)
+        return claimed
+
+    async def _claim(self, tenure: Tenure, run_id: str, request: ClaimRequest) -> Claimed:
         bucket = bucket_of(run_id)
         reply = await self.server.step(
             "claim",
@@ -214,24 +228,26 @@ class RedisStore(Views):
             return Claimed(Verdict(reply[0]), reply[1])
         _, whole, _, _, _, sent_at, until, *_ = reply
         self._containers[request.id] = reply[-1]
+        tenure.granted[request.id] = bucket
         tenure.until[bucket] = max(until, tenure.until.get(bucket, 0))
         self._leases.claimed_of = max(self._leases.claimed_of, sent_at)
         if whole:
             return Claimed(Verdict.RUN, "", self._works.work(run_id, request, reply))
-        return Claimed(Verdict.RUN, "", await self._read_work(run_id, request, reply))
-
-    async def _read_work(self, run_id: str, request: ClaimRequest, reply: Sequence[Any]) -> Work:
-        """What the claim's answer does not have: long values, lists of swarms, errors."""
-        work = await self.work_of(run_id, request.path)
-        _, _, work.fence, work.attempt, work.generation, *_ = reply
-        work.claim = request.id
-        return work
+        # The answer does not have it all: long values, lists of swarms, errors.
+        with suppress(RunNotFound):
+            work = await self.work_of(run_id, request.path, request.id)
+            if work is not None:
+                return Claimed(Verdict.RUN, "", work)
+        self._containers.pop(request.id, None)
+        return Claimed(Verdict.RELEASE, "its claim was lost while its input was read")
 
     async def report(self, run_id: str, message: Report) -> str | None:
         container = self._containers.pop(message.claim, "")
         claim = (message.path, message.claim, message.fence, container)
         arguments = (*claim, *arguments_of(message.outcome))
         refused, rows = await self.server.step("report", run_id, *arguments)
+        if not (isinstance(message.outcome, Failed) and message.outcome.held):
+            self._leases.over(message.claim)
         return await self._answered(run_id, refused, rows) or None
 
     async def sent(self, jobs: Sequence[Job]) -> None:

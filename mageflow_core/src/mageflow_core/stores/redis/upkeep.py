@@ -6,7 +6,8 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mageflow_core.errors import StoreError
@@ -50,6 +51,7 @@ class Upkeep:
         self._next = dict.fromkeys(range(BUCKETS), 0.0)  # bucket → when it is looked at again
         self._stop_listening: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._strange: set[str] = set()  # claimed by this worker, and not run by it
 
     def open(self, listener: Listener) -> None:
         self._listener = listener
@@ -86,17 +88,40 @@ class Upkeep:
             *(self._server.on_bucket("renew", b, tenure.member, lease) for b in before),
         )
         self._know(members)
-        for bucket, until in zip(before, held, strict=True):
+        for bucket, (until, _) in zip(before, held, strict=True):
             if until == 1 and tenure.until.get(bucket) == before[bucket]:
                 tenure.until.pop(bucket, None)
             elif until > 1:
                 tenure.until[bucket] = max(until, tenure.until.get(bucket, 0))
         if not self._channel.up:  # who waits to be told waits for the next renewal at most
             self.on_silence()
-        if 0 not in held:
-            return True
-        await self._give_up(worker.id, crashed=False)
-        return False
+        if any(until == 0 for until, _ in held):
+            await self._give_up(worker.id, crashed=False)
+            return False
+        claims = {bucket: count for bucket, (_, count) in zip(before, held, strict=True)}
+        await self._let_go(tenure, claims)
+        return True
+
+    async def _let_go(self, tenure: Tenure, claims: Mapping[int, int]) -> None:
+        """Of what is claimed here, as many as that in these buckets, let that run again which no
+        body here runs, where that is seen twice: whoever asked for it was stopped, or the server
+        has lost the outcome, as when its replica has taken its place."""
+        granted = Counter(list(tenure.granted.values()))
+        more = [bucket for bucket, count in claims.items() if count > granted[bucket]]
+        mine = set(tenure.asked.values())
+        calls = (self._server.on_bucket("claims", bucket, tenure.number) for bucket in more)
+        found: list[list[str]] = await asyncio.gather(*calls)
+        mine.update(list(tenure.asked.values()))
+        before, self._strange = self._strange, {key for keys in found for key in keys} - mine
+        again = before & self._strange
+        if again:
+            log.warning(
+                "%d nodes are claimed by %s, which does not run them: they run again. Most likely "
+                "the server has lost that they had ended.",
+                len(again),
+                tenure.worker,
+            )
+            await self._lose(sorted(again), tenure.member, crashed=False)
 
     async def _learn_time(self) -> None:
         """Clocks drift apart, and are set."""
@@ -196,13 +221,15 @@ class Upkeep:
         return self._moved(run_id, rows)
 
     async def _is_known(self, run_id: str, path: str) -> bool:
-        key = self._server.keys.run(run_id)
-        node = await self._server.wire.command("HGET", key, f"n{path}", key=key)
+        key, command = self._server.keys.run(run_id), self._server.wire.command
+        node = await command("HGET", key, f"n{path}", key=key)
         if node is None:
             return False
-        field = f"s{unpacked(node)['sig']}"
-        header = json.loads(await self._server.wire.command("HGET", key, field, key=key))
-        return any(header.get("task") in worker.tasks for worker in await self.workers())
+        header = await command("HGET", key, f"s{unpacked(node)['sig']}", key=key)
+        if header is None:  # the run has gone in between
+            return False
+        task = json.loads(header).get("task")
+        return any(task in worker.tasks for worker in await self.workers())
 
     async def _resend(self, key: str, up_to: int, *, waited: bool) -> bool:
         run_id, path = split_key(key)

@@ -80,9 +80,7 @@ class Views:
         if not source.ended:
             return None
         if not source.items:
-            (text,) = await self._reader.each(
-                snapshot, [lambda draft: text_of(draft, source.path)]
-            )
+            (text,) = await self._reader.each(snapshot, [lambda draft: text_of(draft, source.path)])
             return text
         texts: list[str] = []
         while page := await self.values(run_id + source.path, len(texts), ITEMS_AT_ONCE):
@@ -100,10 +98,13 @@ class Views:
         reads = [partial(item_text, path=child_path(swarm.path, n)) for n in positions]
         return await self._reader.each(snapshot, reads, *ahead)
 
-    async def work_of(self, run_id: str, path: str) -> Work:
-        """Of a claim that was granted: with what its answer did not have."""
+    async def work_of(self, run_id: str, path: str, claim: str) -> Work | None:
+        """Of a claim that was granted: with what its answer did not have. `None` where it has been
+        lost since."""
         snapshot = Snapshot(run_id)
         (node,) = await self._reader.each(snapshot, [lambda draft: draft.get(path)], *lineage(path))
+        if node.claim is None or node.claim.id != claim:
+            return None
         refs = [node.message, node.previous, *(ref for _, ref in node.dependencies)]
         for ref in {ref for ref in refs if ref is not None and ref != MESSAGE}:
             (made,) = await self._reader.each(snapshot, [partial(Draft.get, path=ref)], f"n{ref}")

@@ -107,10 +107,10 @@ class Wire:
         return await self._ask(Call(*args, key=key))
 
     async def everywhere(self, *args: str | float) -> list[Any]:
-        """The replies to a plain command of all servers that hold slots."""
-        return await asyncio.gather(
-            *(self._ask(Call(*args, server=node)) for node in self._masters())
-        )
+        """The replies to a plain command of all servers that hold slots; where another one takes
+        the place of one that is away, of that one."""
+        slots: list[int | None] = [*self._slots.some().values()] or [None]
+        return await asyncio.gather(*(self._ask(Call(*args, slot=slot)) for slot in slots))
 
     def addresses(self) -> list[Address]:
         """Servers that hold slots, as far as is known."""
@@ -158,7 +158,9 @@ class Wire:
     def _node_for(self, call: Call) -> Node:
         if call.server is not None:
             return call.server
-        place = self._slots.place(call.key) if self._slots else None
+        slots, place = self._slots, None
+        if slots:
+            place = slots.place(call.key) if call.slot is None else slots.at(call.slot)
         return self._seed if place is None else self._node_at(place)
 
     def _node_at(self, place: Place) -> Node:

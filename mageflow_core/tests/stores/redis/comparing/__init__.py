@@ -6,7 +6,8 @@ every `World` has such a store.
 """
 
 from comparing.limits import Limits
+from comparing.lua import altered
 from comparing.store import ComparingStore
 from comparing.worlds import compared
 
-__all__ = ["ComparingStore", "Limits", "compared"]
+__all__ = ["ComparingStore", "Limits", "altered", "compared"]

@@ -9,6 +9,8 @@ from typing import Any
 from mageflow_core.machine import Verdict
 from mageflow_core.stores.protocol import Claimed, Page
 
+A_MILLISECOND = 0.0005  # rounded
+
 
 def answer_of(ask: Callable[[], Any]) -> Any:
     """What it gives or raises."""
@@ -25,24 +27,28 @@ def difference(found: Any, expected: Any, place: str = "") -> str:
     errors only their kinds do."""
     if found == expected:
         return ""
-    if isinstance(expected, Exception) and type(found) is type(expected):
-        return ""
-    if isinstance(found, float) and isinstance(expected, float):
-        if abs(found - expected) < 0.0005:
+    if type(found) is type(expected):
+        if isinstance(found, Exception) or (
+            isinstance(found, float) and abs(found - expected) < A_MILLISECOND
+        ):
             return ""
-    elif type(found) is type(expected):
-        if isinstance(found, Page):
-            return difference(found.runs, expected.runs, place)
-        if isinstance(found, Claimed) and found.verdict is Verdict.RUN:  # nobody asks why
-            return difference(found.work, expected.work, f"{place}.work")
-        if is_dataclass(found):
-            names = [f.name for f in fields(found) if f.compare]
-            return _first({n: (getattr(found, n), getattr(expected, n)) for n in names}, place)
-        if isinstance(found, Mapping) and found.keys() == expected.keys():
-            return _first({n: (found[n], expected[n]) for n in found}, place)
-        if isinstance(found, tuple | list) and len(found) == len(expected):
-            return _first(dict(enumerate(zip(found, expected, strict=True))), place)
+        parts, others = _parts(found), _parts(expected)
+        if parts is not None and others is not None and parts.keys() == others.keys():
+            return _first({name: (parts[name], others[name]) for name in parts}, place)
     return f"{place or 'the answer'} is {found!r} in Redis, {expected!r} in memory"
+
+
+def _parts(thing: Any) -> Mapping[Any, Any] | None:
+    """By name or number, `None` of what has none."""
+    if isinstance(thing, Page):  # a cursor means something to its own store alone
+        return {"runs": thing.runs, "more": thing.next is not None}
+    if isinstance(thing, Claimed) and thing.verdict is Verdict.RUN:  # nobody asks why
+        return {"work": thing.work}
+    if is_dataclass(thing):
+        return {f.name: getattr(thing, f.name) for f in fields(thing) if f.compare}
+    if isinstance(thing, Mapping):
+        return thing
+    return dict(enumerate(thing)) if isinstance(thing, tuple | list) else None
 
 
 def _first(pairs: Mapping[Any, tuple[Any, Any]], place: str) -> str:

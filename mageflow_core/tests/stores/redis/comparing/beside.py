@@ -59,7 +59,7 @@ class Beside:
         self._steps: Any = None
         self._known: set[int] = set()
         numbers = count(FIRST_NUMBER, -1)
-        self._patches = [
+        self._patches: list[Any] = [
             patch("mageflow_core.stores.redis.upkeep.random", Chances()),
             patch("mageflow_core.stores.redis.confirming.WITHIN", 0.0),
             patch.object(Leases, "new_number", lambda _self: next(numbers)),
@@ -124,7 +124,7 @@ class Beside:
         """All that is in the database."""
         return {_text(key): _value(_text(kind), value) for key, kind, value in self._dump()}
 
-    # --- calls that are not those of a store --------------------------------------------------------
+    # --- calls that are not those of a store ------------------------------------------------------
     async def claim(self, run_id: str, request: ClaimRequest) -> Claimed:
         """What the next renewal would do is done at once, as in memory."""
         claimed = await self.store.claim(run_id, request)
@@ -146,7 +146,7 @@ class Beside:
         until = self._client.zscore(leases, member)
         self._client.zadd(leases, {member: 0})
         await self.keeper._upkeep._lose_one(key, str(number), worker, crashed=crashed)
-        self._client.zadd(leases, {member: until})
+        self._client.zadd(leases, {member: until or 0.0})
 
     async def fire(self, run_id: str, kind: str, path: str, *, known: bool) -> None:
         """A timer comes up, whether or not it was ever set."""
@@ -174,6 +174,7 @@ def _text(value: bytes) -> str:
 
 
 def _value(kind: str, value: Any) -> Any:
+    assert not kind.startswith("expiring"), f"{value} will be gone by itself"
     if kind == "string":
         return _text(value)
     texts = list(map(_text, value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from simulation.invariants import timers_of
@@ -13,7 +13,6 @@ from comparing.records import Form, StoredRun, form_in_memory, form_of_run
 from comparing.reference import Reference
 from mageflow_core import machine
 from mageflow_core.machine import Draft, Node
-from mageflow_core.machine.draft import Timer
 from mageflow_core.names import split_key
 from mageflow_core.stores.memory.outbox import LONGEST_WAIT
 from mageflow_core.stores.memory.state import RunState
@@ -22,6 +21,7 @@ from mageflow_core.stores.redis.keys import bucket_of
 from mageflow_core.stores.redis.records import event_of
 
 WAITING, CLAIMED = 10**13, 10**14
+Entry = tuple[str, str, str, float]  # tag, name of the set, member, score
 
 
 class Comparison:
@@ -37,6 +37,7 @@ class Comparison:
         left = dict(found)
         for run_id, state in store.runs.items():
             self._run(run_id, state, left)
+        self._ghosts(left)
         expected = self._sets()
         for name in [*left]:
             cleaned = name.endswith((":due", ":jobs"))
@@ -45,10 +46,8 @@ class Comparison:
                 equal(members, expected.pop(name, {}), name)
         assert expected == {}, f"sets that are missing: {expected}"
         left.pop("clock")
-        self._lost(left)
-        for name in [*left]:  # a run that was removed goes bit by bit
-            if name.partition("}:")[2].startswith(("x:", "b:", "v:")):
-                del left[name]
+        for name in self.remains(left):
+            left.pop(name, None)
         assert_workers(store, left)
         assert left == {}, f"keys that nothing explains: {left}"
 
@@ -107,52 +106,69 @@ class Comparison:
                 equal(stored.signature(field), signature, f"item {first + number} of {path}")
         equal(items, places, "added items")
 
+    # --- of removed runs --------------------------------------------------------------------------
     def _of_runs(self, members: Mapping[str, float]) -> dict[str, float]:
-        """Without what is left of removed runs, and goes bit by bit or when it comes up."""
-        return {
-            member: score
-            for member, score in members.items()
-            if split_key(member.rpartition(" ")[2])[0] in self.reference.runs
+        """Without what is left of removed runs."""
+        runs = self.reference.runs
+        return {m: score for m, score in members.items() if run_of(m) in runs}
+
+    def _ghosts(self, found: Contents) -> None:
+        """Claims in removed runs: there are those that were held, or fewer by and by."""
+        left = {
+            key: round(score) - CLAIMED
+            for name, members in found.items()
+            if name.endswith(":jobs")
+            for key, score in members.items()
+            if score >= CLAIMED and run_of(key) not in self.reference.runs
         }
+        ghosts = self.reference.ghosts
+        assert left.items() <= ghosts.items(), f"claims in removed runs: {left}, not {ghosts}"
+        self.reference.ghosts = left
+
+    def remains(self, found: Contents) -> list[str]:
+        """Keys of removed runs, and entries of them."""
+        runs, names = self.reference.runs, []
+        for name, value in found.items():
+            kind, _, rest = name.partition("}:")[2].partition(":")
+            if rest and kind in ("x", "b", "v") and run_of(rest.partition("$")[0]) not in runs:
+                names.append(name)
+            elif kind in ("due", "jobs"):
+                names += [member for member in value if run_of(member) not in runs]
+        return names
 
     # --- of buckets -------------------------------------------------------------------------------
     def _sets(self) -> dict[str, dict[str, float]]:
         """The sorted sets of all buckets, as they should be."""
-        store, found = self.reference, {}
+        found: dict[str, dict[str, float]] = {}
+        for tag, name, member, score in (*self._queues(), *self._indexes(), *self._leases()):
+            found.setdefault(f"{tag}{name}", {})[member] = round(score)
+        return found
 
-        def put(run_id: str, name: str, member: str, score: float) -> None:
-            found.setdefault(f"{tag_of(run_id)}{name}", {})[member] = round(score)
-
-        for (run_id, timer), time in timers_of(store).items():
-            put(run_id, "due", entry_of(run_id, timer), time * 1000)
+    def _queues(self) -> Iterator[Entry]:
+        store = self.reference
+        for (run_id, (kind, path)), time in timers_of(store).items():
+            yield tag_of(run_id), "due", f"{kind} {run_id}{path}", time * 1000
         for key, entry in store.outbox._unconfirmed.items():
-            put(split_key(key)[0], "jobs", key, entry.at * 1000 + 10_000)
+            yield tag_of(run_of(key)), "jobs", key, entry.at * 1000 + 10_000
         for _, group in store.outbox._waiting:
             for key, entry in group.items():
                 wait = min(60.0 * 2**entry.resends, LONGEST_WAIT)
-                put(split_key(key)[0], "jobs", key, WAITING + (entry.at + wait) * 1000)
+                yield tag_of(run_of(key)), "jobs", key, WAITING + (entry.at + wait) * 1000
         for key, number in store.number_of.items():
-            put(split_key(key)[0], "jobs", key, CLAIMED + number)
-        for run_id, state in store.runs.items():
-            created, run = state.run.created_at * 1000, state.run
-            status = machine.shown(draft := Draft(state, store.now(), store.policy), draft.get(""))
-            for name in ("", f":s:{status.value}", *(f":{n}" for n in indexes_of(run.signature))):
-                put(run_id, f"i{name}", run_id, created)
-        for name, times in (("leases", store.leases), ("lost", store.lost)):
-            for (bucket, member), time in times.items():
-                tag = f"{{{NAMESPACE}:{bucket}}}:"
-                found.setdefault(f"{tag}{name}", {})[member] = round(time * 1000)
-        return found
+            yield tag_of(run_of(key)), "jobs", key, CLAIMED + number
 
-    def _lost(self, left: Contents) -> None:
-        """Leases that others have found lost, whose workers were not told yet."""
-        found = {
-            (int(name.split(":")[1].rstrip("}")), member)
-            for name in [*left]
-            if name.endswith("}:lost")
-            for member in left.pop(name)
-        }
-        equal(found, self.reference.lost, "lost leases")
+    def _indexes(self) -> Iterator[Entry]:
+        store = self.reference
+        for run_id, state in store.runs.items():
+            draft = Draft(state, store.now(), store.policy)
+            status = f"s:{machine.shown(draft, draft.get('')).value}"
+            for name in ("i", *(f"i:{n}" for n in (status, *indexes_of(state.run.signature)))):
+                yield tag_of(run_id), name, run_id, state.run.created_at * 1000
+
+    def _leases(self) -> Iterator[Entry]:
+        for name, times in (("leases", self.reference.leases), ("lost", self.reference.lost)):
+            for (bucket, member), time in times.items():
+                yield f"{{{NAMESPACE}:{bucket}}}:", name, member, time * 1000
 
 
 def assert_workers(store: Reference, left: Contents) -> None:
@@ -168,9 +184,9 @@ def tag_of(run_id: str) -> str:
     return f"{{{NAMESPACE}:{bucket_of(run_id)}}}:"
 
 
-def entry_of(run_id: str, timer: Timer) -> str:
-    kind, path = timer
-    return f"{kind} {run_id}{path}"
+def run_of(member: str) -> str:
+    """Of a key, or of a timer that has one."""
+    return split_key(member.rpartition(" ")[2])[0]
 
 
 def parked_of(members: Mapping[str, float]) -> dict[str, list[str]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 
@@ -30,17 +32,36 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
   elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
   else value = redis.call('GET', key)
   end
+  if redis.call('PTTL', key) >= 0 then kind = 'expiring ' .. kind end
   found[#found + 1] = { key, kind, value }
 end
 return found
 """
 
 
+_altered: dict[str, tuple[str, str]] = {}  # part → what is replaced in it, and by what
+
+
+@contextmanager
+def altered(part: str, text: str, by: str) -> Iterator[None]:
+    """Stores that are made meanwhile are wrong in one place."""
+    assert text in _text(part), f"{part}.lua has no {text!r}"
+    _altered[part] = (text, by)
+    steps.cache_clear()
+    try:
+        yield
+    finally:
+        del _altered[part]
+        steps.cache_clear()
+
+
 @cache
 def steps(width: int, inline: int) -> Steps:
     """width: records that a step may write. inline: bytes of the longest value in a field."""
+    instead = {part: _text(part).replace(*words) for part, words in _altered.items()}
     return Steps(
-        {
+        instead
+        | {
             "clock": CLOCK,
             "names": _text("names") + TOLD,
             "draft": _set(_text("draft"), "WIDTH", width),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 from simulation import ManualClock
 from simulation.invariants import timers_of
@@ -20,6 +21,7 @@ from mageflow_core.machine import (
     Job,
     Lost,
     Policy,
+    Report,
     Timer,
     Verdict,
 )
@@ -65,7 +67,7 @@ class Reference(WatchedStore):
     - what is due is served in an order of its own: by bucket, then time, then name;
     - leases end, a worker's in each bucket for itself;
     - workers that have said nothing for the time of a lease are forgotten;
-    - claims outlive the removal of their run, until their bodies end.
+    - claims may outlive the removal of their run, which goes bit by bit.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Reference(WatchedStore):
         self.leases: dict[tuple[int, str], float] = {}  # bucket, "number worker" → until when
         self.lost: dict[tuple[int, str], float] = {}  # those that were, and when
         self.number_of: dict[str, int] = {}  # claimed key → number of its worker
-        self.lost: set[tuple[int, str]] = set()  # leases that others have found lost
+        self.ghosts: dict[str, int] = {}  # the same, of runs that were removed
         self.numbers = count(FIRST_NUMBER, -1)
         self.changes = 0  # steps that have changed something
         self.said: list[str] = []  # what is published
@@ -120,6 +122,16 @@ class Reference(WatchedStore):
         else:
             self.number_of[key] = self.tenures[worker].number
 
+    def _remove(self, run_id: str, state: RunState) -> None:
+        held = {run_id + path for path, node in state.nodes.items() if node.claim}
+        self.ghosts |= {key: self.number_of[key] for key in held}
+        super()._remove(run_id, state)
+
+    async def report(self, run_id: str, message: Report) -> str | None:
+        if run_id not in self.runs:
+            self.ghosts.pop(key_of(run_id, message.path), None)
+        return await super().report(run_id, message)
+
     # --- changes without a step -------------------------------------------------------------------
     async def reserve(self, run_id: str, by: str) -> bool:
         reserved = await super().reserve(run_id, by)
@@ -144,7 +156,7 @@ class Reference(WatchedStore):
         """Keys that are claimed under a number."""
         return sorted(
             key
-            for key, own in self.number_of.items()
+            for key, own in (self.number_of | self.ghosts).items()
             if own == number and bucket_of(split_key(key)[0]) == bucket
         )
 
@@ -183,8 +195,7 @@ class Reference(WatchedStore):
         for bucket in list(tenure.until):
             place = (bucket, f"{tenure.number} {worker.id}")
             until = self.leases.get(place, 0)
-            if place in self.lost:
-                self.lost.discard(place)
+            if self.lost.pop(place, None) is not None:
                 held = False
             elif not self.claimed(bucket, tenure.number):
                 if until <= now:
@@ -223,14 +234,13 @@ class Reference(WatchedStore):
         run_id, path = split_key(key)
         if run_id not in self.runs:
             return
-        node, number = self.runs[run_id].nodes[path], self.number_of[key]
-        claim = node.claim
+        claim = self.runs[run_id].nodes[path].claim
         assert claim is not None
+        if crashed:
+            self.lost[bucket_of(run_id), f"{self.number_of[key]} {claim.worker}"] = self.now()
         self.step(run_id, machine.lose, Lost(path, claim.id, crashed, self._random.random()))
-        if self.runs[run_id].nodes[path].crashes > node.crashes:
-            self.lost[bucket_of(run_id), f"{number} {claim.worker}"] = self.now()
 
-    async def workers(self) -> list[WorkerInfo]:  # type: ignore[override]
+    async def workers(self) -> list[WorkerInfo]:
         self._forget_silent()
         return list(await super().workers())
 
@@ -256,38 +266,45 @@ class Reference(WatchedStore):
         return sorted({*map(bucket_of, self.runs), *(bucket for bucket, _ in self.leases)})
 
     def _work_on(self, bucket: int) -> None:
-        now = self.now()
-        lost: list[str] = []
-        self.lost = {place: at for place, at in self.lost.items() if at > now - A_DAY}
-        for place in sorted(self.leases, key=lambda place: (self.leases[place], place)):
-            if place[0] == bucket and self.leases[place] <= now:
-                claimed = self.claimed(bucket, int(place[1].partition(" ")[0]))[:AT_ONCE]
-                lost += claimed
-                if not claimed:
-                    del self.leases[place]
-        due = self._due(bucket, now)
-        unsent = sorted(
-            (entry.at, key)
-            for key, entry in self.outbox._unconfirmed.items()
-            if entry.at + self.outbox.unconfirmed_after <= now
-            and bucket_of(split_key(key)[0]) == bucket
-        )[:AT_ONCE]
+        """What is to do is found first; each part of it is looked at again when its turn comes."""
+        lost, due, unsent = self._lost(bucket), self._due(bucket), self._unsent(bucket)
         for entry in due:
             if entry[1][0] != "unknown":
                 self._fire(entry)
         for at, key in unsent:
-            if self.outbox._unconfirmed.get(key) is not None and self.outbox.sent_at(key) == at:
-                late = self.outbox.drop(key)
-                assert late is not None
-                self._resend(late, waited=False)
+            if key in self.outbox._unconfirmed and self.outbox.sent_at(key) == at:
+                self._take_and_resend(key, waited=False)
         for key in lost:
-            if key in self.number_of:
+            if key in self.number_of or key in self.ghosts:
                 self._lose_claim(key, crashed=True)
         for entry in due:  # whether its task is known is asked first
             if entry[1][0] == "unknown":
                 self._fire(entry)
 
-    def _due(self, bucket: int, now: float) -> list[Entry]:
+    def _lost(self, bucket: int) -> list[str]:
+        """Keys that are claimed under leases that have ended."""
+        now, found = self.now(), []
+        self.lost = {p: at for p, at in self.lost.items() if p[0] != bucket or at > now - A_DAY}
+        for place in sorted(self.leases, key=lambda place: (self.leases[place], place)):
+            if place[0] == bucket and self.leases[place] <= now:
+                claimed = self.claimed(bucket, int(place[1].partition(" ")[0]))[:AT_ONCE]
+                found += claimed
+                if not claimed:
+                    del self.leases[place]
+        return found
+
+    def _unsent(self, bucket: int) -> list[tuple[float, str]]:
+        """Jobs that nobody said were sent, by when they were written."""
+        before = self.now() - self.outbox.unconfirmed_after
+        found = sorted((entry.at, key) for key, entry in self.outbox._unconfirmed.items())
+        return [
+            (at, key)
+            for at, key in found
+            if at <= before and bucket_of(split_key(key)[0]) == bucket
+        ][:AT_ONCE]
+
+    def _due(self, bucket: int) -> list[Entry]:
+        now = self.now()
         found = sorted(
             (time, _name(run_id, timer), (run_id, timer))
             for (run_id, timer), time in timers_of(self).items()
@@ -304,18 +321,24 @@ class Reference(WatchedStore):
         self.step(run_id, machine.fire, kind, path, known=known)
 
     def _send_overdue(self, sent_before: float) -> None:
-        waiting: list[Any] = []
+        taken: Counter[int] = Counter()
+        for bucket, _, key in sorted(self._overdue(sent_before)):
+            taken[bucket] += 1
+            if taken[bucket] <= AT_ONCE:
+                self._take_and_resend(key, waited=True)
+
+    def _overdue(self, sent_before: float) -> Iterator[tuple[int, float, str]]:
+        """Bucket, time and key of each waiting job that has waited too long."""
         for _, group in self.outbox._waiting:
             for key, entry in group.items():
-                overdue = entry.at + min(60.0 * 2**entry.resends, LONGEST_WAIT)
-                if overdue <= sent_before:
-                    waiting.append((bucket_of(split_key(key)[0]), overdue, key))
-        taken: dict[int, int] = {}
-        for bucket, _, key in sorted(waiting):
-            taken[bucket] = taken.get(bucket, 0) + 1
-            late = self.outbox.drop(key) if taken[bucket] <= AT_ONCE else None
-            if late is not None:
-                self._resend(late, waited=True)
+                time = entry.at + min(60.0 * 2**entry.resends, LONGEST_WAIT)
+                if time <= sent_before:
+                    yield bucket_of(split_key(key)[0]), time, key
+
+    def _take_and_resend(self, key: str, *, waited: bool) -> None:
+        late = self.outbox.drop(key)
+        if late is not None:
+            self._resend(late, waited=waited)
 
 
 def changes(effects: Effects) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from simulation import ManualClock, run_now
@@ -30,7 +31,7 @@ from mageflow_core.machine import (
     Status,
     Steer,
     Steered,
-)  # fmt: skip
+)
 from mageflow_core.machine import draft as drafts
 from mageflow_core.names import split_key
 from mageflow_core.signatures.signature import Signature
@@ -42,12 +43,15 @@ from mageflow_core.stores.protocol import (
     Page,
     Query,
     RunView,
+    Until,
     WorkerInfo,
-)  # fmt: skip
+)
+from mageflow_core.stores.redis import keys
 
 P = ParamSpec("P")
 A = TypeVar("A")
 T = TypeVar("T")
+MANY = 1_000  # calls
 Asked = Coroutine[Any, Any, T]
 
 
@@ -88,6 +92,14 @@ class ComparingStore(Reference):
             self.waits.close()
             self.beside.close()
 
+    def assert_nothing_remains(self) -> None:
+        """What was removed is gone as soon as timers are served, and its queues are looked at."""
+        for _ in range(MANY):
+            self.beside.run(self.beside.work(range(keys.BUCKETS)))
+            if not self.comparison.remains(self.beside.dump()):
+                return
+        raise AssertionError(f"there remains {self.comparison.remains(self.beside.dump())}")
+
     # --- both -------------------------------------------------------------------------------------
     def _both(self, mine: Callable[[], A], other: Callable[[], Asked[Any]], *, read: bool) -> A:
         """read: it changes nothing."""
@@ -96,7 +108,7 @@ class ComparingStore(Reference):
         self._inside = True
         changed = False
         try:
-            self.beside.prepare(drafts.STEP_WIDTH, self.inline)
+            self.beside.prepare(vars(drafts)["STEP_WIDTH"], self.inline)
             expected = answer_of(mine)
             answer = answer_of(lambda: self.beside.run(other()))
             assert_same(answer, expected)
@@ -127,7 +139,7 @@ class ComparingStore(Reference):
         return changed
 
     def _compare_contents(self) -> None:
-        self.beside.prepare(drafts.STEP_WIDTH, self.inline)
+        self.beside.prepare(vars(drafts)["STEP_WIDTH"], self.inline)
         found = self.beside.dump()
         told = told_of(found.pop("told", []))
         new, self._told = told[self._told :], len(told)
@@ -247,7 +259,10 @@ class ComparingStore(Reference):
         return self._read(super().history(run_id), lambda: self.beside.store.history(run_id))
 
     async def find(self, query: Query) -> Page:
-        return self._read(super().find(query), lambda: self.beside.store.find(query))
+        """What there is on further pages is compared, too."""
+        mine = super().find
+        pages = self._read(pages_of(mine, query), lambda: pages_of(self.beside.store.find, query))
+        return pages[0]
 
     async def counts(self) -> Mapping[Status, int]:
         return self._read(super().counts(), self.beside.store.counts)
@@ -255,7 +270,7 @@ class ComparingStore(Reference):
     async def holds(self, key: str, claim: str) -> bool:
         return self._read(super().holds(key, claim), lambda: self.beside.store.holds(key, claim))
 
-    async def workers(self) -> list[WorkerInfo]:  # type: ignore[override]
+    async def workers(self) -> list[WorkerInfo]:
         return self._read(super().workers(), self.beside.store.workers)
 
     def begin_waiting(self, key: str, until: Until) -> None:
@@ -351,12 +366,19 @@ class ComparingStore(Reference):
         assert function is machine.fire, function
         kind, path = map(str, args)
         known = bool(kwargs["known"])
-        step = super().step
+        step: Callable[..., A] = super().step
         return self._both(
             lambda: step(run_id, function, *args, **kwargs),
             lambda: self.beside.fire(run_id, kind, path, known=known),
             read=False,
         )
+
+
+async def pages_of(find: Callable[[Query], Asked[Page]], query: Query) -> list[Page]:
+    pages = [await find(query)]
+    while (after := pages[-1].next) is not None:
+        pages.append(await find(replace(query, after=after)))
+    return pages
 
 
 class Recorder:

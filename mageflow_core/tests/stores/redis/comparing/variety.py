@@ -17,12 +17,18 @@ from mageflow_core.signatures.signature import (
 )
 
 Sig = Signature[Any]
-LABELS = ({}, {}, {"team": "a"}, {"team": "b", "Größe": 'sehr "groß"\n'})
+LABELS: tuple[dict[str, str], ...] = (
+    {},
+    {},
+    {"team": "a"},
+    {"team": "b", "Größe": 'sehr "groß"\n'},
+)
+NAMES = ("", "", "n", "a.b-c_", "0.")
 
 
 def varied(signature: Sig, seed: int, now: float) -> Sig:
-    """The same tree with bound arguments, names, labels, options, times that are given, and equal
-    neighbours."""
+    """The same tree with bound arguments, names, labels, options, times that are given, nodes of
+    graphs that are called like places, and equal neighbours."""
     return _varied(signature, random.Random(seed), now)
 
 
@@ -46,7 +52,12 @@ def _varied(signature: Sig, chance: random.Random, now: float) -> Sig:
         if signature.max_tasks is not None:
             changes["max_tasks"] = len(items) + chance.randrange(3) or None
     elif isinstance(signature, GraphSignature):
-        changes["nodes"] = dict(zip(signature.nodes, each(signature.children), strict=True))
+        called = {name: f"{chance.choice(NAMES)}{n}" for n, name in enumerate(signature.nodes)}
+        changes["nodes"] = dict(zip(called.values(), each(signature.children), strict=True))
+        changes["depends_on"] = {
+            called[name]: tuple(called[other] for other in others)
+            for name, others in signature.depends_on.items()
+        }
     elif isinstance(signature, TaskSignature) and chance.random() < 0.3:
         eta = datetime.fromtimestamp(now + chance.choice([-5, 0, 20]), UTC)
         changes["opts"] = (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped] # it has no types
@@ -30,6 +29,7 @@ from mageflow_core.names import split_key
 from mageflow_core.signatures.signature import Signature
 from mageflow_core.stores.protocol import Claimed, Created, NewRun, Store, Work, WorkerInfo
 from mageflow_core.stores.redis import RedisStore
+from mageflow_core.stores.redis.keys import bucket_of
 from mageflow_core.stores.redis.records import unpacked
 
 WORKER = "w1"
@@ -121,7 +121,7 @@ class Handle(Player):
             await asyncio.gather(*(self.run(job.key, value, job.attempt) for job in jobs))
 
     # --- what is stored -------------------------------------------------------------------------
-    async def ask(self, *command: str | float | bytes) -> Any:
+    async def ask(self, *command: Any) -> Any:
         """The server's answer to any command."""
         return await self.store.server.wire.command(*command, key="")
 
@@ -171,5 +171,7 @@ def info(worker: str, *, tasks: Sequence[str] = (), backends: Sequence[str] = ()
     )
 
 
-def text(value: Any) -> str:
-    return json.dumps(value)
+def beside(run: str, number: int = 0) -> str:
+    """The id of another run of the same bucket."""
+    names = (name for n in range(100_000) if bucket_of(name := f"x{n}") == bucket_of(run))
+    return next(islice(names, number, None))

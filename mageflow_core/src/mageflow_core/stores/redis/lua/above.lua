@@ -39,6 +39,8 @@ function above.count_bodies(node, change)
     if node.round ~= parent.gen then return end
     node = draft.edit(parent)
     node.bodies = node.bodies + change
-    if node.bodies == 0 and node.ending and not ENDED[node.st] then effects.push('sweep', node.path) end
+    if node.bodies == 0 and node.ending and not ENDED[node.st] then
+      effects.push('sweep', node.path)
+    end
   end
 end

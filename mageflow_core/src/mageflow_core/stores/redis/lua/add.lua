@@ -28,7 +28,8 @@ local function add()
   if size > draft.policy().max_nodes then return { 'too large', 0, 0, {} } end
   local plan, ranges = values.write_plan(6), cjson.decode(ARGV[5])
   for position = 0, count - 1 do
-    draft.write('i' .. children.path(node, first + position), children.signature_in(ranges, plan, position))
+    local path_of_item = children.path(node, first + position)
+    draft.write('i' .. path_of_item, children.signature_in(ranges, plan, position))
   end
   draft.write(made, string.format('%d %d', first, count))
   inner.added = inner.added + count

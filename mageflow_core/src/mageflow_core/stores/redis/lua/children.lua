@@ -1,4 +1,5 @@
--- The parts of a container: a chain's steps and a swarm's items by position, a graph's nodes by name.
+-- The parts of a container: a chain's steps and a swarm's items by position, a graph's nodes by
+-- name.
 local KEPT_FAILURES = 10
 
 function children.path(parent, segment) return parent.path .. '/' .. segment end
@@ -46,7 +47,8 @@ function children.edit(parent, segment)
   local path = children.path(parent, segment)
   local node = draft.node_at(path)
   if node then return draft.edit(node) end
-  return draft.new_node(path, children.position_of(parent, segment), children.signature_of(parent, segment))
+  local position = children.position_of(parent, segment)
+  return draft.new_node(path, position, children.signature_of(parent, segment))
 end
 
 -- Count an ended child of a swarm or graph by how it ended.

@@ -10,8 +10,9 @@ local function text_of(ref)
   return text and text ~= '' and text
 end
 
--- {'run', whole, fence, attempt, generation, sent at, until when the lease holds, labels, signature,
---  message, previous, arguments above, dependencies, signature of the container}. Where `whole` is 0 the worker reads the rest itself.
+-- {'run', whole, fence, attempt, generation, sent at, until when the lease holds, labels,
+--  signature, message, previous, arguments above, dependencies, signature of the container}. Where
+-- `whole` is 0 the worker reads the rest itself.
 local function work(node)
   local wanted, around, top = { 'b' .. node.sig }, {}, node
   local function want(ref) wanted[#wanted + 1] = ref == '$' and 'm' or 'v' .. ref end
@@ -26,7 +27,8 @@ local function work(node)
     end
   end
   draft.fetch(wanted)
-  local whole = top.role ~= 'callback' or (not top.about and draft.node_at(top.parent).kind ~= 'swarm')
+  local whole = top.role ~= 'callback'
+    or (not top.about and draft.node_at(top.parent).kind ~= 'swarm')
   local message, previous = text_of(node.msg), node.prev and text_of(node.prev)
   local parent = node.parent and draft.node_at(node.parent)
   whole = whole and message and (previous or not node.prev)
@@ -40,8 +42,8 @@ local function work(node)
   for _, name in ipairs(around) do arguments[#arguments + 1] = draft.texts[name] end
   return {
     'run', whole and 1 or 0, node.fence, node.attempt - node.before, node.gen,
-    node.sent_at or node.queued, lease_until, draft.run.labels or '', draft.texts['b' .. node.sig], message or '', previous or '',
-    arguments, dependencies, parent and parent.sig or '',
+    node.sent_at or node.queued, lease_until, draft.run.labels or '', draft.texts['b' .. node.sig],
+    message or '', previous or '', arguments, dependencies, parent and parent.sig or '',
   }
 end
 

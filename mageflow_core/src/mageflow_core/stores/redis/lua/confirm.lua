@@ -8,7 +8,8 @@ local function confirm()
   local node = draft.node_at(path)
   if not node or node.sends ~= tonumber(ARGV[3]) then return 0 end
   local wait = math.min(RESEND_AFTER * 2 ^ (node.resends or 0), LONGEST)
-  redis.call('ZADD', names.jobs, names.WAITING + (node.sent_at or node.queued) + wait, names.run_id .. path)
+  local overdue = (node.sent_at or node.queued) + wait
+  redis.call('ZADD', names.jobs, names.WAITING + overdue, names.run_id .. path)
   return 1
 end
 

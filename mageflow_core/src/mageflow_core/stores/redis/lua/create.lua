@@ -6,7 +6,9 @@ local staged = ARGV[9]
 local function add_to_indexes(labels)
   local score = draft.run.created
   redis.call('ZADD', names.tag .. 'i', score, names.run_id)
-  for _, name in ipairs(labels) do redis.call('ZADD', names.tag .. 'i:' .. name, score, names.run_id) end
+  for _, name in ipairs(labels) do
+    redis.call('ZADD', names.tag .. 'i:' .. name, score, names.run_id)
+  end
 end
 
 local function create()

@@ -1,6 +1,6 @@
 -- What happens together with the changed records, and how all of it is applied.
 local effects = {
-  stands = {},     -- path -> a job to be sent, the number of the worker that has claimed it, or false
+  stands = {},     -- path -> a job to be sent, the number of the worker that has claimed it, false
   sent = {},       -- jobs in the order in which they were made
   todo = {}, head = 1, -- {kind, path} for `containers.work_off`, in the order in which it was added
   timers = false,  -- entry -> time, or false

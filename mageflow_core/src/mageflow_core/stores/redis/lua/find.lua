@@ -1,5 +1,5 @@
 -- Runs of a bucket that match, newest first. Gives {id, time of creation, …}.
--- ARGV: names of the indexes to look into (JSON, the first is gone through), from when, before
+-- ARGV: names of the indexes to look into (JSON; the smallest is gone through), from when, before
 -- when (ms, or ''), time and id of the run to go on after (or ''), how many at most.
 local indexes, since, before = cjson.decode(ARGV[1]), ARGV[2], ARGV[3]
 local after_time, after_id, many = ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -9,6 +9,14 @@ if after_time ~= '' and (before == '' or tonumber(after_time) < tonumber(before)
   top = after_time
 end
 local found, first, STEP = {}, 0, 200
+
+local function size(name) return redis.call('ZCARD', names.tag .. name) end
+
+for index = 2, #indexes do
+  if size(indexes[index]) < size(indexes[1]) then
+    indexes[1], indexes[index] = indexes[index], indexes[1]
+  end
+end
 
 local function matches(id)
   for index = 2, #indexes do

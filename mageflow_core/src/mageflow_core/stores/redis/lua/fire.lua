@@ -1,5 +1,6 @@
--- A time has come. Gives jobs; false of a newer record, which is left alone. ARGV: policy, kind, path, whether some live worker knows the
--- node's task (asked of `unknown`), ms that a reservation holds.
+-- A time has come. Gives jobs; false of a newer record, which is left alone. ARGV: policy, kind,
+-- path, whether some live worker knows the node's task (asked of `unknown`), ms that a reservation
+-- holds.
 local kind, path, known = ARGV[2], ARGV[3], ARGV[4] == '1'
 local entry = kind .. ' ' .. names.run_id .. path
 local HANDLERS = {}
@@ -106,18 +107,26 @@ local function add_leftovers(path, text, due, jobs)
   for _, each in ipairs({ 'due ', 'grace ', 'idle ' }) do due[#due + 1] = each .. key end
 end
 
--- A run is gone at once, what it consists of some at a time: the timer stays until then.
+-- A run is gone at once, what it consists of some at a time: the timer stays until then. Where
+-- scanning goes on is kept among the fields: from the start it would pass over ever more that is
+-- empty by now, and find nothing in the end.
 local function clear()
   local gone, values = names.tag .. 'x:' .. names.run_id, names.tag .. 'b:' .. names.run_id
-  local found = redis.call('HSCAN', gone, 0, 'COUNT', math.ceil(draft.WIDTH / 2))[2]
-  local fields, due, jobs = {}, {}, {}
+  local from = redis.call('HGET', gone, 'scanned') or '0'
+  local scanned = redis.call('HSCAN', gone, from, 'COUNT', math.ceil(draft.WIDTH / 2))
+  local fields, due, jobs, found = {}, {}, {}, scanned[2]
   for position = 1, #found, 2 do
     fields[#fields + 1] = found[position]
     if string.sub(found[position], 1, 1) == 'n' then
       add_leftovers(string.sub(found[position], 2), found[position + 1], due, jobs)
     end
   end
-  if #fields > 0 then redis.call('HDEL', gone, unpack(fields)) end
+  if scanned[1] == '0' then
+    redis.call('UNLINK', gone)
+  else
+    if #fields > 0 then redis.call('HDEL', gone, unpack(fields)) end
+    redis.call('HSET', gone, 'scanned', scanned[1])
+  end
   if #due > 0 then redis.call('ZREM', names.due, unpack(due)) end
   if #jobs > 0 then redis.call('ZREM', names.jobs, unpack(jobs)) end
   local long = redis.call('SPOP', values, draft.WIDTH)

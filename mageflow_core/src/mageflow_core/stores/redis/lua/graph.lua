@@ -105,7 +105,9 @@ function graph.sweep(node)
     local name = table.remove(inner.ready, 1)
     if #inner.ready == 0 then inner.ready = nil end
     local child = children.edit(node, name)
-    if not (ENDED[child.st] and child.round == node.gen) then graph.begin_part(node, name, child) end
+    if not (ENDED[child.st] and child.round == node.gen) then
+      graph.begin_part(node, name, child)
+    end
   end
   graph.conclude(node)
 end

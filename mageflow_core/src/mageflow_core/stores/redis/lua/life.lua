@@ -1,4 +1,6 @@
--- How a node begins and ends; the rarer turns are in `turning.lua`. Who is above is told later, in the order of `effects.todo`.
+-- How a node begins and ends; the rarer turns are in `turning.lua`. Who is above is told later, in
+-- the order of `effects.todo`.
+
 -- Whether it takes no items beyond those that it was made with.
 function life.is_closed(found)
   return found.kind ~= 'swarm' or not found.open or found.n == found.max_tasks

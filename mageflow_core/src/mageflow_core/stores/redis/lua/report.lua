@@ -1,6 +1,6 @@
 -- How an attempt ended, told by its worker. Gives {why it was refused, '', or 'again', jobs}.
--- ARGV: policy, path, claim id, fence, the signature of its container as the claim has told it (only
---   to read it with the rest), kind of outcome, whether it used the previous result, then
+-- ARGV: policy, path, claim id, fence, the signature of its container as the claim has told it
+--   (only to read it with the rest), kind of outcome, whether it used the previous result, then
 --   done: value, whether what follows gets this one's message instead
 --   failed: cause, data, ms until the next attempt or '', whether its thread still runs
 --   continued: whether it gets the message alone, then the plan of the signature
@@ -49,7 +49,9 @@ local function continue(node)
 end
 
 local function apply(node)
-  if kind == 'done' or kind == 'failed' or kind == 'continued' then node.used = used and 1 or nil end
+  if kind == 'done' or kind == 'failed' or kind == 'continued' then
+    node.used = used and 1 or nil
+  end
   if kind == 'done' then
     values.write('v' .. path, path, ARGV[8])
     node.val = #ARGV[8]

@@ -1,6 +1,7 @@
 -- Send a job of a run's node again. Gives the jobs; false of a newer record, which is left alone.
 -- ARGV: policy, path, and where it must still stand: the highest score, and whether that is in a
--- backend's queue, where it will wait twice as long. Two that see the same overdue job send it once.
+-- backend's queue, where it will wait twice as long. Two that see the same overdue job send it
+-- once.
 local function resend()
   local path, waited = ARGV[2], ARGV[4] == '1'
   local score = tonumber(redis.call('ZSCORE', names.jobs, names.run_id .. path) or names.CLAIMED)

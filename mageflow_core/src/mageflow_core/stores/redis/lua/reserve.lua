@@ -2,7 +2,8 @@
 -- ARGV: policy, id of the other run, ms that the reservation holds.
 local function reserve()
   if not draft.open('') then return draft.run and NEWER or NO_RUN end
-  if draft.run.start_id or (draft.run.by and draft.run.by ~= ARGV[2]) or ENDED[draft.node_at('').st] then return 0 end
+  local run = draft.run
+  if run.start_id or (run.by and run.by ~= ARGV[2]) or ENDED[draft.node_at('').st] then return 0 end
   draft.edit_run()
   draft.run.by = ARGV[2]
   draft.run.by_at = draft.now

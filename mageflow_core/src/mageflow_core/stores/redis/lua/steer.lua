@@ -1,5 +1,5 @@
--- Suspend, resume, interrupt, cancel and retry. Gives {'' | 'again' | why not | false where there is no such
--- node, jobs}. ARGV: policy, path, verb, id of the request.
+-- Suspend, resume, interrupt, cancel and retry. Gives {'' | 'again' | why not | false where there
+-- is no such node, jobs}. ARGV: policy, path, verb, id of the request.
 local path, verb, id = ARGV[2], ARGV[3], ARGV[4]
 
 -- Why nothing can be steered here, if so.

@@ -18,7 +18,8 @@ function life.stop(node, ending, failure)
   local runs = node.st == 'active' and (not node.inner or node.bodies > 0)
   life.set_mark(node, 'cancel')
   if not runs then
-    if node.claim then life.release_claim(node) end -- a timed out thread: it changes nothing any more
+    -- A thread that has timed out changes nothing any more.
+    if node.claim then life.release_claim(node) end
     effects.withdraw(node)
     return life.finish(node, ending, failure)
   end
