@@ -72,11 +72,11 @@ def minimum(session: nox.Session) -> None:
     """Run the tests on the oldest versions that the distributions say they work with."""
     install_editable(session, "--resolution=lowest-direct", *group("test"))
     # What tests the state machine and recovery at length says nothing of versions.
-    long = [
-        "conformance_tests/tests/recovery",
-        "mageflow_core/tests/stores/redis/test_machine_on_redis.py",
-    ]
-    left_out = [f"--ignore={path}" for path in ["tests/docs", *long]]
+    machine = "mageflow_core/tests/machine"
+    redis = "mageflow_core/tests/stores/redis"
+    long = [f"{redis}/test_machine_on_redis.py", f"{redis}/test_redis_agrees_with_memory.py"]
+    long += [machine, "conformance_tests/tests/recovery", "tests/docs"]
+    left_out = [f"--ignore={path}" for path in long]
     session.run("pytest", *left_out, "--quiet", *session.posargs)
 
 

@@ -1,0 +1,50 @@
+"""What gets lost on the way, and what is not let through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+
+def step_names() -> Mapping[str, str]:
+    """The names of the Redis store's steps, by the digest that they are called by."""
+    from mageflow_core.stores.redis.steps import PARTS, Steps  # noqa: PLC0415  # where it is in use
+
+    steps = Steps()
+    return {steps[name].sha: name for name in PARTS}
+
+
+class LostReply:
+    """The reply to the n-th call of a step gets lost, once."""
+
+    def __init__(self, step: str, nth: int = 1) -> None:
+        self.happened = asyncio.Event()
+        self.seen = 0
+        self._step = step
+        self._nth = nth
+        self._names = step_names()
+
+    def refuses(self, words: list[str]) -> bool:  # noqa: ARG002 - nothing is
+        return False
+
+    def loses(self, words: list[str]) -> bool:
+        if words[0] != "EVALSHA" or self._names.get(words[1]) != self._step:
+            return False
+        self.seen += 1
+        return self.seen == self._nth
+
+    def lost(self, words: list[str]) -> None:  # noqa: ARG002 - it is the one that is meant
+        self.happened.set()
+
+
+class CutOff:
+    """Nobody may listen to what is published."""
+
+    def refuses(self, words: list[str]) -> bool:
+        return words[0].upper() == "SUBSCRIBE"
+
+    def loses(self, words: list[str]) -> bool:  # noqa: ARG002 - only listening is cut off
+        return False
+
+    def lost(self, words: list[str]) -> None:
+        """Never called."""

@@ -1,0 +1,58 @@
+"""One death: of which flow, in which process, where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Role = Literal["stay", "leave", "only_start"]
+# Reached by time, not by the flow: their number says nothing.
+BY_TIME = frozenset(
+    {"reconciler.firing", "reconciler.fired", "renewal.renewing", "renewal.renewed"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """nth: at which of its hits the point kills."""
+
+    shape: str
+    role: Role
+    point: str
+    nth: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.shape}, {self.role}: {self.point}@{self.nth}"
+
+    @property
+    def armed(self) -> str:
+        return f"{self.point}=kill@{self.nth}"
+
+
+class Hits:
+    """What one process has written in the log of its failpoints."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def names(self, pid: int) -> list[str]:
+        """In the order in which they were hit."""
+        lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
+        rows = (line.partition(" ") for line in lines)
+        return [name for process, _, name in rows if process == str(pid)]
+
+    def cases(self, pid: int, shape: str, role: Role) -> Iterator[Case]:
+        """The first hit of each point, and one in the middle of the others."""
+        for point, count in Counter(self.names(pid)).items():
+            yield Case(shape, role, point)
+            if point in BY_TIME or count > 1:
+                middle = 1 + (count + 1) // 2
+                yield Case(shape, role, point, 2 if point in BY_TIME else min(middle, count))
+
+    def show_death(self, pid: int, case: Case) -> bool:
+        """Whether the process died just there: nothing follows this hit of this point."""
+        names = self.names(pid)
+        return names.count(case.point) == case.nth and case.point in names[-3:]
