@@ -28,6 +28,8 @@ LONG = {
     "test_thousands_of_items_can_be_added_at_once",
 }
 
+pytestmark = pytest.mark.timeout(0 if THOROUGH else 180)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _comparing(_shared: RedisServer) -> Iterator[None]:

@@ -53,7 +53,7 @@ def header(plan: Plan, number: int = 1) -> Any:
 
 
 # --- there and back -----------------------------------------------------------------------------
-@examples(40, 2_000)
+@examples(25, 2_000)
 @given(signatures)
 def test_every_signature_comes_back_equal(signature: Sig) -> None:
     found, _ = back(signature)
@@ -61,7 +61,7 @@ def test_every_signature_comes_back_equal(signature: Sig) -> None:
     assert to_json(found) == to_json(signature), "with the stored runs that parts stand for"
 
 
-@examples(15, 500)
+@examples(8, 500)
 @given(st.lists(st.tuples(signatures, st.integers(1, 4)), max_size=4))
 def test_every_one_of_several_is_found_at_its_position(groups: list[tuple[Sig, int]]) -> None:
     several = [signature for signature, count in groups for _ in range(count)]

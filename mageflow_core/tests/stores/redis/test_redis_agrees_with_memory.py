@@ -16,7 +16,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from simulation import World, check_settled, run_now
-from simulation.profile import examples
+from simulation.profile import THOROUGH, examples
 from simulation.trees import flows, shape
 from test_flows import play
 from test_steering_anything import NUMBER, TIMERS, VERBS, Steering
@@ -44,13 +44,16 @@ LIMITS = st.builds(
 )
 
 
+pytestmark = pytest.mark.timeout(0 if THOROUGH else 180)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _comparing(_shared: RedisServer) -> Iterator[None]:
     with compared(_shared.url):
         yield
 
 
-@examples(15, 2_000)
+@examples(12, 2_000)
 @given(flow=flows(), data=st.data(), width=st.sampled_from(WIDTHS))
 def test_any_flow_under_any_schedule_is_the_same_in_both(
     flow: Signature[Any], data: st.DataObject, width: int
@@ -245,5 +248,5 @@ class SteeringBoth(Steering):
             self.both.assert_nothing_remains()
 
 
-SteeringBoth.TestCase.settings = examples(25, 3_000, steps=40)
+SteeringBoth.TestCase.settings = examples(18, 3_000, steps=40)
 TestSteeringBoth = SteeringBoth.TestCase

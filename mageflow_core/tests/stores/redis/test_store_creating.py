@@ -92,7 +92,7 @@ async def test_what_is_there_is_not_made_again_and_a_conflict_is_told(stores: St
     assert (await store.store.view("r")).signature == task("ok-a")
 
 
-@examples(25, 1_000)
+@examples(15, 1_000)
 @given(signatures)
 def test_any_signature_comes_back_from_the_server(
     loop: LoopThread, opened: Handle, signature: Sig

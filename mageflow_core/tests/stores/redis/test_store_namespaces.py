@@ -10,7 +10,7 @@ from handles import Ear, Handle, Stores
 from handles.handle import info
 from simulation import chain, graph, swarm, task
 
-from mageflow_conformance.servers import RedisServer
+from mageflow_conformance.servers import RedisCluster, RedisServer, require_redis
 from mageflow_conformance.waiting import eventually
 from mageflow_core.clock import SystemClock
 from mageflow_core.errors import RunNotFound, SettingsError
@@ -107,6 +107,19 @@ async def test_such_a_user_can_use_no_other_namespace(
     server = make_server(users={"shop": ("secret", "~{shop:* &shop:* +@all")})
     with pytest.raises(Exception, match="refuses this user"):
         await stores.open(server.url_of("shop"), namespace="shop-2")
+
+
+async def test_everything_works_on_a_cluster_too(stores: Stores) -> None:
+    require_redis()
+    with RedisCluster(masters=3) as cluster:
+        # Given
+        store = await stores.open(cluster.url, namespace="shop")
+        # When
+        await all_there_is(store)
+        # Then
+        for node in cluster.nodes:
+            assert node.call("DBSIZE") > 0
+        await store.store.close()
 
 
 # --- apart --------------------------------------------------------------------------------------

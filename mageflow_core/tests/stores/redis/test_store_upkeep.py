@@ -406,6 +406,21 @@ async def test_signals_reach_every_worker(stores: Stores) -> None:
         assert (run, signal.path, signal.mark) == ("r", "", "interrupt")
 
 
+async def test_a_worker_that_may_have_missed_something_looks_at_everything(
+    stores: Stores,
+) -> None:
+    # Given
+    (worker,) = await workers(stores, "w1", real=True)
+    await worker.store.work()
+    assert min(upkeep_of(worker)._next.values()) > 0
+    # When
+    assert await worker.ask("CLIENT", "KILL", "TYPE", "pubsub") == 1
+    # Then
+    await eventually(lambda: worker.ear.silences)
+    assert set(upkeep_of(worker)._next.values()) == {0.0}
+    assert worker.ear.dues, "its reconciler is woken"
+
+
 async def test_a_client_hears_no_signals(stores: Stores) -> None:
     client, (worker,) = await stores.open(), await workers(stores, "w1", real=True)
     await worker.create(swarm(task("ok-a")))

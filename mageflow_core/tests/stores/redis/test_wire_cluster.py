@@ -250,10 +250,12 @@ async def test_a_replica_that_takes_its_masters_place_is_followed(
         # When a master is killed with calls on their way, and its replica takes its place
         tasks = [asyncio.create_task(wire.call(once, key, "b")) for key in KEYS]
         await asyncio.to_thread(master.kill)
+        everywhere = asyncio.create_task(wire.everywhere("PING"))
         await asyncio.to_thread(replica.take_over)
-        # Then all are answered, and later ones too
+        # Then all are answered, also those for the one that is gone, and later ones too
         replies = await asyncio.gather(*tasks)
         assert replies == ["b:2"] * len(KEYS)
+        assert await everywhere == ["PONG"] * 3
         assert await asyncio.gather(*(wire.call(once, key, "c") for key in KEYS))
         assert master.port not in {address.port for address in wire.addresses()}
         await eventually(lambda: master.port not in {place.port for place in wire._nodes})
