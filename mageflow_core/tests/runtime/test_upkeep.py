@@ -259,7 +259,6 @@ async def test_a_process_that_was_frozen_says_so_and_stops_what_runs_elsewhere(
     # Then it hears that its leases were lost, stops the body, and tells people why
     await asyncio.wait_for(stopped.wait(), 10)
     assert await run.result(timeout=10) == "again"
-    assert (await run.view()).crashes == 0
     assert "the leases of" in caplog.text
     assert "held the GIL" in caplog.text
     assert "its claim does not hold any more" in caplog.text
