@@ -28,6 +28,7 @@ async def fill(mf: Mageflow) -> StoreFull:
             return full
 
 
+@pytest.mark.timeout(180)
 async def test_starting_says_that_the_server_is_full_and_what_runs_ends_when_it_is_not(
     make_site: Callable[..., Any], make_server: Callable[..., RedisServer], ledger: Ledger
 ) -> None:
@@ -57,6 +58,6 @@ async def test_starting_says_that_the_server_is_full_and_what_runs_ends_when_it_
     server.call("CONFIG", "SET", "maxmemory", "64mb")
     # Then all that had been started ends, and nothing has run twice
     for run in runs:
-        await site.kept(run, within=30)
+        await site.kept(run, within=90)
     assert await runs[0].result() == {"n": sum(i * i for i in range(100))}
     await site.kept(await mf.start(call("step")))
