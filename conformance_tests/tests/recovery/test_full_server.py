@@ -38,7 +38,7 @@ async def test_starting_says_that_the_server_is_full_and_what_runs_ends_when_it_
     await site.worker()
     await site.worker()
     mf = await site.watch()
-    items = [call("item", i=i, pace=0.05) for i in range(100)]
+    items = [call("item", i=i, pace=0.5) for i in range(100)]
     many = chain(swarm(items, max_concurrency=LIMIT), call("total"))
     runs: list[Run[Any]] = [await mf.start(many)]
     runs += [await mf.start(shape(), {"n": 1}) for shape in SHAPES.values()]
