@@ -121,6 +121,35 @@ async def test_a_waiter_for_a_step_is_woken_by_the_end_of_its_chain() -> None:
     assert getattr(view, "status", None) is Status.SKIPPED
 
 
+async def test_a_waiter_for_a_node_that_is_skipped_is_woken_though_its_graph_goes_on() -> None:
+    # Given
+    world = World()
+    nodes = {"a": task("bad-a"), "b": chain(task("ok-b")), "c": task("ok-c")}
+    world.start(graph(nodes, {"b": ("a",)}, on_failure="continue"))
+    world.begin("/c")
+    waiter = await waiting(world, "r/b")
+    # When
+    world.begin("/a").fails()
+    await turn()
+    # Then
+    assert world.status() is Status.ACTIVE
+    assert waiter.done()
+
+
+async def test_a_waiter_for_what_a_cancel_leaves_unbegun_does_not_wait_for_the_bodies() -> None:
+    # Given
+    world = World()
+    world.start(chain(task("ok-a"), task("ok-b")))
+    world.begin("/0")
+    waiter, other = await waiting(world, "r/1"), await waiting(world, "r/0")
+    # When
+    world.cancel()
+    await turn()
+    # Then
+    assert waiter.done()
+    assert not other.done(), "its body runs"
+
+
 async def test_a_waiter_for_a_settled_run_waits_for_its_callbacks_too() -> None:
     # Given
     world = World()
@@ -163,20 +192,20 @@ async def test_a_waiter_that_gives_up_leaves_nothing_behind() -> None:
     assert world.store.waiters._by_run == {}
 
 
-async def test_only_waiters_at_or_below_what_ended_are_woken() -> None:
+async def test_only_waiters_at_below_or_beside_what_ended_are_woken() -> None:
     # Given
     waiters = Waiters()
     tasks = {
         path: asyncio.create_task(waiters.wait("r", path))
-        for path in ("", "/1", "/1/0", "/10", "/2")
+        for path in ("", "/1", "/1/0", "/1/0/4", "/1/1", "/10", "/2")
     }
     await asyncio.sleep(0)
     # When
-    waiters.wake("r", ["/1"], settled=False)
+    waiters.wake("r", ["/1/0"], settled=False)
     waiters.wake("other", [""], settled=True)
     await turn()
     # Then
-    assert [path for path, t in tasks.items() if t.done()] == ["/1", "/1/0"]
+    assert [path for path, t in tasks.items() if t.done()] == ["/1/0", "/1/0/4", "/1/1"]
     waiters.wake("r", [], settled=True)
     await turn()
     assert all(t.done() for t in tasks.values())

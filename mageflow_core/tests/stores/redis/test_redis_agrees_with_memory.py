@@ -248,5 +248,5 @@ class SteeringBoth(Steering):
             self.both.assert_nothing_remains()
 
 
-SteeringBoth.TestCase.settings = examples(18, 3_000, steps=40)
+SteeringBoth.TestCase.settings = examples(12, 3_000, steps=40)
 TestSteeringBoth = SteeringBoth.TestCase

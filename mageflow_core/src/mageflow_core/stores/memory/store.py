@@ -123,8 +123,9 @@ class MemoryStore(MemoryReader):
                 listener.on_jobs(sendable)
             for signal in effects.signals:
                 listener.on_signal(run_id, signal)
-        if effects.ended or effects.settled:
-            self.waiters.wake(run_id, effects.ended, settled=effects.settled)
+        if effects.ended or effects.signals or effects.settled:
+            stopping = [signal.path for signal in effects.signals]
+            self.waiters.wake(run_id, effects.ended + stopping, settled=effects.settled)
 
     def _fill_outbox(self, run_id: str, jobs: dict[str, Job | None], now: float) -> list[Job]:
         """Write or withdraw jobs; gives those to be sent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from mageflow_core.names import is_below
+from mageflow_core.names import is_below, parent_of
 
 Waiter = tuple[str, asyncio.Future[None]]  # path, future
 
@@ -32,8 +32,9 @@ class Waiters:
                 self._by_run.pop(run_id, None)
 
     def wake(self, run_id: str, ended: Sequence[str], *, settled: bool) -> None:
+        """ended: also what is to stop. What is beside it may be skipped now."""
         for path, future in self._by_run.get(run_id, ()):
-            concerned = settled or any(is_below(path, top) for top in ended)
+            concerned = settled or any(_is_concerned(path, top) for top in ended)
             if concerned and not future.done():
                 future.set_result(None)
 
@@ -43,3 +44,8 @@ class Waiters:
             for _, future in waiters:
                 if not future.done():
                     future.set_exception(error)
+
+
+def _is_concerned(path: str, top: str) -> bool:
+    above = parent_of(top)
+    return is_below(path, top) or (above is not None and path != above and is_below(path, above))

@@ -102,7 +102,7 @@ class Reference(WatchedStore):
         for signal in effects.signals:
             told = f'["signal","{run_id}","{signal.path}","{signal.mark.value}"]'
             self.said.append(f"control {told}")
-        observed = run_id in self.observed and effects.ended
+        observed = run_id in self.observed and (effects.ended or effects.signals)
         if effects.settled or observed or "" in effects.ended:
             self.said.append(f"run:{run_id} ended")
 

@@ -48,8 +48,11 @@ class Waits:
                 assert not wait.other.done(), f"{wait.what}: over in Redis, not in memory"
 
     def close(self) -> None:
-        for wait in self._open:
-            for task in (wait.mine, wait.other):
-                task.cancel()
-                self._loop.run_until_complete(asyncio.wait([task]))
-        self._open.clear()
+        for wait in [*self._open]:
+            self._end(wait)
+
+    def _end(self, wait: Wait) -> None:
+        self._open.remove(wait)
+        for task in (wait.mine, wait.other):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.wait([wait.mine, wait.other]))

@@ -131,7 +131,8 @@ function effects.flush()
   for _, signal in ipairs(effects.signals or {}) do
     names.publish('control', cjson.encode({ 'signal', names.run_id, signal[1], signal[2] }))
   end
-  if effects.settled or effects.ended == 'root' or (effects.ended and draft.texts.w) then
+  local seen = effects.ended or effects.signals -- of what is to stop, much is over at once
+  if effects.settled or effects.ended == 'root' or (seen and draft.texts.w) then
     names.publish('run:' .. names.run_id, 'ended')
   end
   return sendable
