@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-SHARED = str(Path(__file__).parent / "stores")
-if SHARED not in sys.path:
-    sys.path.insert(0, SHARED)
+for folder in ("history", "stores"):
+    SHARED = str(Path(__file__).parent / folder)
+    if SHARED not in sys.path:
+        sys.path.insert(0, SHARED)

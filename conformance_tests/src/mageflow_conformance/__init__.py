@@ -2,8 +2,14 @@
 
 ::
 
-    servers   real servers on this machine, to be killed, frozen and restarted by tests
-    stores    the requirements of the `Store` protocol, and what runs them
+    servers     real servers on this machine, to be killed, frozen and restarted by tests
+    proxy       a way to a server on which replies get lost
+    processes   worker processes of a test's own, to be killed, frozen and stopped
+    ledger      what really happened, a line for each thing; `witness` writes it in task bodies
+    history     whether what ledger and records tell together is what was promised, G1 to G5
+    flows       flows of every kind whose tasks write in the ledger, and what runs them
+    sweep       a flow is run once for each point at which a process can die, with its death
+    stores      the requirements of the `Store` protocol, and what runs them
 
 From a shell: `mageflow-conformance store URL`.
 """

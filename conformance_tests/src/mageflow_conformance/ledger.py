@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,3 @@ def by_key(rows: list[Row]) -> dict[str, list[Row]]:
         if row.key is not None:
             found.setdefault(row.key, []).append(row)
     return found
-
-
-def where(rows: list[Row], test: Callable[[Row], bool]) -> Iterator[Row]:
-    return (row for row in rows if test(row))

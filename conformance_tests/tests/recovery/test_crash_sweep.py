@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -69,3 +70,16 @@ async def test_a_flow_ends_the_same_where_processes_die_that_start_it_or_leave(
     wrong = await Sweep(lanes).run(cases, expected)
     # Then it ends as it did
     assert not wrong, said(wrong)
+
+
+async def test_a_death_that_does_not_happen_is_no_death(lanes: list[Lane]) -> None:
+    # Given a point that is hit less often than it would take
+    expected, _ = await lanes[0].record("chain", "stay")
+    case = Case("chain", "stay", "client.created", nth=2)
+    # When a process is to die there, then that is told of
+    wrong = await Sweep(lanes[:1]).run([case], expected)
+    assert "ended with 0, not -9" in said(wrong)
+    # And so is one that ends otherwise than it should
+    case = Case("chain", "stay", "client.created")
+    wrong = await Sweep(lanes[:1]).run([case], replace(expected, result="null"))
+    assert "not as Ended(result='null'" in said(wrong)

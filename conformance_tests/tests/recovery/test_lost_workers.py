@@ -10,6 +10,7 @@ import pytest
 from mageflow_conformance.flows import call
 from mageflow_conformance.history import Evidence
 from mageflow_conformance.ledger import Ledger, Row
+from mageflow_conformance.processes import Process
 from mageflow_conformance.servers import RedisServer
 from mageflow_conformance.witness import BEGUN, ENDED, LOST, STOPPED
 from mageflow_core import Status, chain, swarm
@@ -36,9 +37,10 @@ async def test_another_process_ends_the_run_of_one_that_is_killed_in_the_middle(
     many = swarm(items, max_concurrency=LIMIT).on_success(call("noted"))
     flow = chain(call("step"), many, call("total"), call("step")).on_success(call("noted"))
     run = await mf.start(flow, {"n": 1})
-    # When the one that runs it is killed
+    # When the one that runs it is killed, with bodies that have begun
     rows = await ledger.has(BEGUN, ITEMS * 2 // 5, below=run.id)
     victim = site.of(rows[-1].pid)
+    await freeze_at_work(victim, ledger)
     await victim.kill()
     # Then the other one ends it
     assert await run.result(timeout=20) == {"n": 1 + sum(i * i for i in range(ITEMS))}
@@ -48,6 +50,18 @@ async def test_another_process_ends_the_run_of_one_that_is_killed_in_the_middle(
     again = [rows for rows in evidence.bodies.values() if len([*begun(rows)]) > 1]
     assert 0 < len(again) <= LIMIT
     assert [len(rows) for rows in callbacks(evidence)] == [2, 2]
+
+
+async def freeze_at_work(process: Process, ledger: Ledger) -> None:
+    """Returns when it stands still with some body that has begun and not ended."""
+    while True:
+        await process.freeze()
+        mine = [row for row in ledger.rows() if row.pid == process.pid]
+        count = sum((row.what == BEGUN) - (row.what == ENDED) for row in mine)
+        if count:
+            return
+        process.thaw()
+        await ledger.has(BEGUN, len(ledger.of(BEGUN)) + 1)
 
 
 def begun(rows: list[Row]) -> list[Row]:

@@ -14,8 +14,8 @@ from mageflow_conformance.witness import BEGUN, LOST, STOPPED
 from mageflow_core.machine import Status
 from mageflow_core.names import callback_path, is_below, key_of, split_key
 
-ONCE = frozenset({"started", "begun", "continued", *(status.value for status in Status)})
-REPEATED = frozenset({"retrying", "canceling"})
+ENDINGS = (Status.DONE, Status.FAILED, Status.CANCELED, Status.SKIPPED)
+ONCE = frozenset({"started", "begun", "continued", *(status.value for status in ENDINGS)})
 
 
 def check_once(evidence: Evidence) -> Iterator[Broken]:
@@ -23,6 +23,7 @@ def check_once(evidence: Evidence) -> Iterator[Broken]:
         yield from _bodies(evidence, key, rows)
     for node in evidence.root.walk():
         yield from _callbacks(node)
+        yield from _crashes(evidence, node)
     yield from _transitions(evidence)
 
 
@@ -63,6 +64,25 @@ def _explains(evidence: Evidence, rows: Sequence[Row], row: Row, following: Row)
     )
 
 
+def _crashes(evidence: Evidence, node: Told) -> Iterator[Broken]:
+    """What died with its process runs again because a lease was lost, which the store counts."""
+    killed = {fault.more["of"] for fault in evidence.said(KILLED)}
+    begun = [row for row in evidence.bodies.get(node.key, ()) if row.what == BEGUN]
+    died = sum(
+        row.pid in killed and not _is_over(evidence, row)
+        for row, _ in pairwise(sorted(begun, key=lambda row: row.fence or 0))
+    )
+    if node.view.generation == 1 and died > node.view.crashes:
+        text = f"ran again after {died} deaths, of which the store has counted {node.view.crashes}"
+        yield Broken("G2", node.key, text)
+
+
+def _is_over(evidence: Evidence, row: Row) -> bool:
+    """Whether this body has said how it ended."""
+    rows = evidence.bodies[row.key or ""]
+    return any(r.what in OVER and (r.pid, r.fence) == (row.pid, row.fence) for r in rows)
+
+
 # --- callbacks ------------------------------------------------------------------------------------
 def _callbacks(node: Told) -> Iterator[Broken]:
     """All that are due are there, and no others."""
@@ -94,11 +114,7 @@ def _callbacks(node: Told) -> Iterator[Broken]:
 # --- transitions ----------------------------------------------------------------------------------
 def _transitions(evidence: Evidence) -> Iterator[Broken]:
     retries = [event.path for event in evidence.events if event.what == "retry"]
-    counts = Counter(
-        (event.path, event.what)
-        for event in evidence.events
-        if event.what in ONCE and event.what not in REPEATED
-    )
+    counts = Counter((e.path, e.what) for e in evidence.events if e.what in ONCE)
     for (path, what), count in counts.items():
         again = sum(is_below(path, each) or is_below(each, path) for each in retries)
         if count > 1 + again:
