@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mageflow_core.errors import SettingsError
 from mageflow_core.machine import Policy
@@ -428,3 +428,67 @@ def test_a_bad_value_in_a_file_names_the_path(write: Any, project: Path) -> None
 def test_a_bad_value_that_a_stronger_source_replaces_does_no_harm(project: Path) -> None:
     write_own(project, "slots = 0")
     assert Settings.load(slots=1).slots == 1
+
+
+# --- what only one backend knows -------------------------------------------------------------
+
+
+class OfTaskiq(BaseModel):
+    url: str = "redis://localhost/0"
+    queues: list[str] = []
+    prefetch: int = 1
+
+
+def test_a_backend_reads_what_stands_under_its_name_the_strongest_first(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_own(project, "[taskiq]\nprefetch = 2\nurl = 'file'\nqueues = ['f']")
+    write_project(project, "[tool.mageflow.taskiq]\nprefetch = 3\nurl = 'project'\n")
+    monkeypatch.setenv("MAGEFLOW_TASKIQ_URL", "environment")
+    monkeypatch.setenv("mageflow_taskiq_queues", '["e"]')
+    found = Settings.load(taskiq={"queues": ["a"]}).of("taskiq", OfTaskiq)
+    assert found == OfTaskiq(url="environment", queues=["a"], prefetch=2)
+    assert Settings.load().of("taskiq", OfTaskiq).queues == ["e"]
+    assert Settings.load().of("celery", OfTaskiq) == OfTaskiq()
+
+
+def test_settings_that_are_changed_keep_what_backends_were_told() -> None:
+    changed = Settings.load(taskiq={"prefetch": 7}, slots=3).but(slots=4)
+    assert changed.slots == 4
+    assert changed.of("taskiq", OfTaskiq).prefetch == 7
+
+
+def test_what_a_backend_does_not_know_or_cannot_take_is_named_with_its_place(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_own(project, "[taskiq]\nprefech = 2")
+    monkeypatch.setenv("MAGEFLOW_TASKIQ_PREFETCH", "many")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load().of("taskiq", OfTaskiq)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(
+        f"unknown setting 'taskiq.prefech' (did you mean 'taskiq.prefetch'?) in {path}; known are"
+    )
+    assert second == (
+        "taskiq.prefetch cannot be 'many' (in the environment variable MAGEFLOW_TASKIQ_PREFETCH): "
+        "expected a valid integer"
+    )
+
+
+def test_a_backend_may_need_what_nobody_has_said() -> None:
+    class Needing(BaseModel):
+        url: str
+
+    with pytest.raises(SettingsError, match=r"^taskiq.url is needed: set MAGEFLOW_TASKIQ_URL$"):
+        Settings.load().of("taskiq", Needing)
+
+
+def test_a_table_of_no_backend_is_an_unknown_setting(project: Path) -> None:
+    path = write_own(project, "[taskq]\nurl = 'x'")
+    text = refusal()
+    assert text.startswith(f"unknown setting 'taskq' (did you mean 'taskiq'?) in {path}")
+
+
+def test_text_that_begins_as_json_and_is_none_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAGEFLOW_TASKIQ_URL", "[::1]:6379")
+    assert Settings.load().of("taskiq", OfTaskiq).url == "[::1]:6379"

@@ -45,6 +45,7 @@
     ├── BackendError
     │   ├── BackendUnavailable
     │   ├── PayloadTooLarge
+    │   ├── CorruptJob
     │   └── UnsupportedCapability
     └── StoreError
         ├── StoreUnavailable
@@ -248,6 +249,10 @@ class BackendUnavailable(BackendError):
 
 class PayloadTooLarge(BackendError):
     """A job is larger than the backend takes."""
+
+
+class CorruptJob(BackendError):
+    """A message says that it is a job, and is none; the job itself is sent again in time."""
 
 
 class UnsupportedCapability(BackendError):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -20,6 +28,7 @@ from pydantic_settings import (
 )
 
 from mageflow_core.errors import InvalidName, SettingsError
+from mageflow_core.loading import BACKENDS, OFFERED, installed
 from mageflow_core.machine import Policy
 from mageflow_core.names import check_name
 from mageflow_core.urls import EXPECTED, safe_url, scheme_of
@@ -27,11 +36,13 @@ from mageflow_core.urls import EXPECTED, safe_url, scheme_of
 __all__ = ["Settings", "safe_url"]
 
 PREFIX = "MAGEFLOW_"
+ARGUMENTS = "the arguments"
 # Read by the build, by the command line and by the failpoints; no settings.
 RESERVED = frozenset(
     {"MAGEFLOW_PINNED", "MAGEFLOW_MODULE", "MAGEFLOW_FAILPOINTS", "MAGEFLOW_FAILPOINTS_LOG"}
 )
 POLICY = Policy()
+M = TypeVar("M", bound=BaseModel)
 
 
 def _no_flag(value: object) -> object:
@@ -54,6 +65,10 @@ class Settings(BaseSettings):
     `MAGEFLOW_SLOTS=8`, where an empty one counts as unset; `mageflow.toml`; `[tool.mageflow]` in
     `pyproject.toml`. Both files are looked for in the working directory, then upwards, until a
     folder has one of them or is the root of a git repository.
+
+    What only one backend knows stands under its name: `Mageflow(taskiq={"url": …})`,
+    `MAGEFLOW_TASKIQ_URL`, a table `[taskiq]` or `[tool.mageflow.taskiq]`. The backend reads it
+    with `of`.
     """
 
     model_config = SettingsConfigDict(
@@ -132,6 +147,8 @@ class Settings(BaseSettings):
     default_timeout: Seconds | None = None
     """Seconds that an attempt may take where its task does not say; by default any time."""
 
+    _of_backends: list[_Origin] = PrivateAttr(default_factory=list)
+
     @classmethod
     def load(cls, /, **arguments: Any) -> Self:
         """The settings of this process, with `arguments` before all else.
@@ -146,10 +163,12 @@ class Settings(BaseSettings):
             for key in origin.values
             if key not in cls.model_fields
         ]
+        problems += _unknown_backends(origins)
         details: list[ErrorDetails] = []
         try:
             known = {key: value for key, value in arguments.items() if key in cls.model_fields}
             settings = cls(**known)
+            settings._of_backends = [origin for origin in origins if origin.backends]
         except ValidationError as error:
             details = error.errors(include_url=False)
         # Outside of the `except`: pydantic's error holds the values, passwords among them.
@@ -161,6 +180,47 @@ class Settings(BaseSettings):
         if problems:
             raise SettingsError("\n".join(problems))
         return settings
+
+    def but(self, **changes: Any) -> Self:
+        """These settings with some of them changed. Raises `SettingsError`."""
+        tables = [each.backends for each in self._of_backends if each.name == ARGUMENTS]
+        return self.load(**{**self.model_dump(), **(tables[0] if tables else {}), **changes})
+
+    def of(self, backend: str, model: type[M]) -> M:
+        """What is said under the name of a backend, as this model, whose defaults hold for the
+        rest. Raises `SettingsError`, which names what is unknown or cannot be taken, and where."""
+        origins = [
+            *_tables(self._of_backends, backend, arguments=True),
+            *_variables(backend, model),
+            *_tables(self._of_backends, backend, arguments=False),
+        ]
+        known = {name: f"{backend}.{name}" for name in model.model_fields}
+        problems = [
+            _unknown(f"{backend}.{key}", origin.name, known.values())
+            for origin in origins
+            for key in origin.values
+            if key not in known
+        ]
+        values: dict[str, Any] = {}
+        for origin in reversed(origins):
+            values |= {key: value for key, value in origin.values.items() if key in known}
+        details: list[ErrorDetails] = []
+        try:
+            made = model.model_validate(values)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        for each in details:
+            found = _origin_of(each, origins)
+            if found is not None:
+                problems.append(f"{backend}.{_explain(each, found)}")
+            elif each["type"] == "missing":
+                variable = f"{PREFIX}{backend}_{each['loc'][0]}".upper()
+                problems.append(f"{backend}.{each['loc'][0]} is needed: set {variable}")
+            else:
+                problems.append(f"{backend}: {each['msg'].removeprefix('Value error, ')}")
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return made
 
     @classmethod
     def origins(cls) -> dict[str, str]:
@@ -223,10 +283,22 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """name: as it is shown."""
+    """name: as it is shown. backends: tables of what single backends know."""
 
     name: str
     values: dict[str, Any]
+    backends: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, said: Mapping[str, Any]) -> Self:
+        known = Settings.model_fields
+        tables = {
+            key: dict(value)
+            for key, value in said.items()
+            if key not in known and isinstance(value, Mapping)
+        }
+        values = {key: value for key, value in said.items() if key not in tables}
+        return cls(name, values, tables)
 
 
 def _origins(arguments: dict[str, Any]) -> list[_Origin]:
@@ -237,7 +309,34 @@ def _origins(arguments: dict[str, Any]) -> list[_Origin]:
         for key in Settings.model_fields
         if (name := (PREFIX + key).lower()) in given
     }
-    return [_Origin("the arguments", arguments), *variables.values(), *_files(Path.cwd())]
+    return [_Origin.of(ARGUMENTS, arguments), *variables.values(), *_files(Path.cwd())]
+
+
+def _tables(origins: Iterable[_Origin], backend: str, *, arguments: bool) -> list[_Origin]:
+    return [
+        _Origin(origin.name, origin.backends[backend])
+        for origin in origins
+        if backend in origin.backends and (origin.name == ARGUMENTS) == arguments
+    ]
+
+
+def _variables(backend: str, model: type[BaseModel]) -> list[_Origin]:
+    given = {name.lower(): name for name, value in os.environ.items() if value}
+    found = []
+    for key in model.model_fields:
+        variable = given.get(f"{PREFIX}{backend}_{key}".lower())
+        if variable is not None:
+            value = _parsed(os.environ[variable])
+            found.append(_Origin(f"the environment variable {variable}", {key: value}))
+    return found
+
+
+def _parsed(text: str) -> Any:
+    """Lists and tables are written as JSON."""
+    try:
+        return json.loads(text) if text[0] in "[{" else text
+    except ValueError:
+        return text
 
 
 def _files(start: Path) -> list[_Origin]:
@@ -246,13 +345,13 @@ def _files(start: Path) -> list[_Origin]:
         found = []
         own, project = folder / "mageflow.toml", folder / "pyproject.toml"
         if (table := _read(own)) is not None:
-            found.append(_Origin(str(own), table))
+            found.append(_Origin.of(str(own), table))
         tools = (_read(project) or {}).get("tool")
         if isinstance(tools, dict) and "mageflow" in tools:
             table = tools["mageflow"]
             if not isinstance(table, dict):
                 raise SettingsError(f"tool.mageflow in {project} is no table")
-            found.append(_Origin(f"[tool.mageflow] in {project}", table))
+            found.append(_Origin.of(f"[tool.mageflow] in {project}", table))
         if found or (folder / ".git").exists():
             return found
     return []
@@ -284,6 +383,18 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 
 
 # --- what is wrong ---------------------------------------------------------------------------
+
+
+def _unknown_backends(origins: Iterable[_Origin]) -> list[str]:
+    named = {key: origin.name for origin in origins for key in origin.backends}
+    if not named:
+        return []
+    known = {*installed(BACKENDS), *OFFERED[BACKENDS]}
+    return [
+        _unknown(key, origin, [*Settings.model_fields, *sorted(known)])
+        for key, origin in named.items()
+        if key not in known
+    ]
 
 
 def _unknown(key: str, origin: str, known: Iterable[str] = ()) -> str:

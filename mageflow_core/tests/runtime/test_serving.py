@@ -21,7 +21,8 @@ from sharing import site_of
 from mageflow_core import Mageflow, chain
 from mageflow_core.backends.capabilities import Capabilities
 from mageflow_core.backends.local import AsyncioBackend
-from mageflow_core.client import serving, site
+from mageflow_core.client import app, serving
+from mageflow_core.client.site import Site
 from mageflow_core.errors import (
     BackendError,
     BackendUnavailable,
@@ -53,7 +54,7 @@ class Remote(AsyncioBackend):
 def remote(monkeypatch: pytest.MonkeyPatch) -> type[Remote]:
     monkeypatch.setattr(Remote, "roles", [])
     monkeypatch.setattr(Remote, "ends", None)
-    monkeypatch.setattr(site, "load_backend", lambda _: Remote)
+    monkeypatch.setattr(app, "load_backend", lambda _: Remote)
     return Remote
 
 
@@ -287,7 +288,7 @@ async def test_a_store_that_does_not_answer_keeps_nobody_from_stopping(
 ) -> None:
     # Given a process that cannot be opened yet
     mf: Mageflow = await make_process(opened=False)
-    whole = site.Site._make_store
+    whole = Site._make_store
     asked = asyncio.Event()
 
     def slow(self: Any) -> Any:
@@ -302,7 +303,7 @@ async def test_a_store_that_does_not_answer_keeps_nobody_from_stopping(
 
     stop = asyncio.Event()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(site.Site, "_make_store", slow)
+        patch.setattr(Site, "_make_store", slow)
         serve = asyncio.create_task(mf.serve(stop=stop))
         await asked.wait()
         # When it is told to stop, then it does

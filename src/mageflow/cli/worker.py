@@ -15,7 +15,7 @@ from mageflow.cli.shared import Namespace, StoreUrl, given, refuse_private
 from mageflow.cli.workers import tasks_of
 from mageflow.demo.report import counted
 from mageflow_core import Mageflow
-from mageflow_core.settings import Settings, safe_url
+from mageflow_core.settings import safe_url
 
 EVERY = 0.02  # seconds between looks whether it is open
 
@@ -63,7 +63,7 @@ def worker(
         if not tasks_of(served.registry.names()):
             fail(f"{app} has no tasks: name a module that registers some, or imports those that do")
         options = given(slots=slots, threads=threads, store=store, namespace=namespace)
-        served.settings = Settings.load(**{**served.settings.model_dump(), **options})
+        served.settings = served.settings.but(**options)
         refuse_private(served.settings)
         log_at(log_level)
         asyncio.run(serve(served))

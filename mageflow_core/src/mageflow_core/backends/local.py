@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from mageflow_core.backends.capabilities import Capabilities
-from mageflow_core.backends.protocol import Delivery, Runner, TaskSpec
+from mageflow_core.backends.protocol import Delivery, Role, Runner, TaskManager, TaskSpec
 from mageflow_core.errors import BackendUnavailable
 from mageflow_core.failpoints import hit
 from mageflow_core.machine import Job
@@ -16,7 +16,7 @@ from mageflow_core.machine import Job
 PRIORITIES = ("high", "normal", "low")
 
 
-class AsyncioBackend:
+class AsyncioBackend(TaskManager):
     """Queues in memory, served by up to `slots` coroutines. What is queued when the process ends
     is sent again by the store, if that one survives it."""
 
@@ -41,7 +41,7 @@ class AsyncioBackend:
     def from_settings(cls, settings: Any) -> Self:  # noqa: ARG003 - it has none
         return cls()
 
-    async def open(self, role: Literal["client", "worker"]) -> None:  # noqa: ARG002 - it is both
+    async def open(self, role: Role) -> None:  # noqa: ARG002 - it is both
         self._open = True
 
     async def close(self) -> None:

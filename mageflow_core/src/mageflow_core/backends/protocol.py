@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from mageflow_core.backends.capabilities import Capabilities
+from mageflow_core.backends.envelope import unpack
 from mageflow_core.machine import Job
+
+Role = Literal["client", "worker"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +27,18 @@ class TaskSpec:
 
 
 class Delivery(NamedTuple):
-    """One delivery of a job. native: the backend's own context of it."""
+    """One delivery of a job. native: the backend's own context of it. namespace: the one that it
+    was sent in, where jobs of several may come."""
 
     job: Job
     native: Any = None
+    namespace: str | None = None
+
+    @classmethod
+    def of(cls, meta: Mapping[str, object], native: Any = None) -> Self:
+        """From what `pack` has made of a job. Raises `CorruptJob`: acknowledge what is that."""
+        job, namespace = unpack(meta)
+        return cls(job, native, namespace)
 
 
 class Disposal(StrEnum):
@@ -36,7 +47,7 @@ class Disposal(StrEnum):
     DONE = "done"  # acknowledge
     SKIPPED = "skipped"  # acknowledge: it was over, or somebody else's
     FAILED = "failed"  # acknowledge, and show as failed, never to be retried by the backend
-    RELEASE = "release"  # do not acknowledge; the core sends it again in any case
+    RELEASE = "release"  # give it to another worker, or drop it; the core sends it again in time
 
 
 class Handled(NamedTuple):
@@ -58,26 +69,83 @@ class Runner(Protocol):
         ...
 
 
+class Host(Protocol):
+    """Given by the core to an adapter whose engine has worker processes of its own."""
+
+    async def begin(self) -> None:
+        """Be a worker of the app in this process, on this event loop, until `end`: what is
+        registered may be delivered to its runner from now on. Raises what opening the app does,
+        and `SettingsError` where the store is not shared."""
+        ...
+
+    async def end(self) -> None:
+        """Stop the bodies that still run after their grace, and leave. Twice is once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a backend says of its engine now. detail: what answers and where, or why not, for
+    people. waiting: jobs that no worker has taken, where it can tell."""
+
+    reachable: bool
+    detail: str
+    waiting: int | None = None
+
+
 class TaskManager(Protocol):
     """Takes jobs, and some time after, at least once with luck, has them run by some worker.
 
     Not expected of it: order, once-ness, retries, delays, results, knowing what became of a job.
+    Derive from it: what has a body here is what holds where nothing else is said. An instance
+    belongs to one app; it may be opened again, on another event loop, after it was closed.
     """
 
     name: str
     caps: Capabilities
 
     @classmethod
-    def from_settings(cls, settings: Any) -> Self: ...
-
-    async def open(self, role: Literal["client", "worker"]) -> None:
-        """Connect. Raises `BackendUnavailable`."""
+    def from_settings(cls, settings: Any) -> Self:
+        """Connects to nothing yet. Raises `SettingsError`; see `Settings.of`."""
         ...
 
-    async def close(self) -> None: ...
+    @classmethod
+    def wrap(cls, native: Any, settings: Any) -> Self | None:  # noqa: ARG003
+        """Around somebody's existing client, which is left as it is; `None` where this object is
+        no client of this backend's engine."""
+        return None
+
+    @property
+    def native(self) -> Any:
+        """The engine's own client, for all that is not the core's to do."""
+        return None
+
+    def host(self, host: Host) -> None:
+        """Called once, before `open`, where the engine's own command may start worker processes:
+        such a process is to call the host."""
+        del host  # all of them are started by the core
+
+    # --- tasks ----------------------------------------------------------------------------------
+    def natives(self) -> Iterable[TaskSpec]:
+        """Tasks that the client has natively, under portable names. Asked again and again; called
+        natively they go on as if this were not there."""
+        return ()
+
+    def adopt(self, native: Any) -> TaskSpec | None:  # noqa: ARG002
+        """The same for one object; `None` where it is no task of this client."""
+        return None
 
     def register(self, spec: TaskSpec, runner: Runner) -> None:
         """Before `serve`; afterwards only where `caps.late_registration`."""
+        ...
+
+    # --- work -----------------------------------------------------------------------------------
+    async def open(self, role: Role) -> None:
+        """Connect. Raises `BackendUnavailable`."""
+        ...
+
+    async def close(self) -> None:
+        """Twice is once."""
         ...
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Exception | None]:
@@ -89,3 +157,7 @@ class TaskManager(Protocol):
         """Run jobs until `stop` is set; then take no more, and give those that run `grace`
         seconds before they are stopped. Cancelling the call stops them at once."""
         ...
+
+    async def health(self) -> Health:
+        """Ask the engine; does not raise, and gives up after a few seconds."""
+        return Health(reachable=True, detail="in this process")

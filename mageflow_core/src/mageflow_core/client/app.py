@@ -12,8 +12,11 @@ from contextvars import Token
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, overload
 
+from mageflow_core.backends.loader import load_backend
+from mageflow_core.backends.protocol import Health, TaskManager, TaskSpec
 from mageflow_core.client import ambient
 from mageflow_core.client.checking import Checker
+from mageflow_core.client.hosting import Hosting
 from mageflow_core.client.loopthread import LoopThread
 from mageflow_core.client.node import Node
 from mageflow_core.client.parts import parts_below, parts_of, reserve
@@ -21,6 +24,7 @@ from mageflow_core.client.registry import Registry
 from mageflow_core.client.run import Run
 from mageflow_core.client.serving import serve
 from mageflow_core.client.site import Site
+from mageflow_core.client.wrapping import wrapped
 from mageflow_core.clock import Clock, SystemClock
 from mageflow_core.errors import (
     DataError,
@@ -37,7 +41,7 @@ from mageflow_core.serialization import dumps
 from mageflow_core.signatures.ambient import entered
 from mageflow_core.signatures.branch import BRANCH, choose
 from mageflow_core.signatures.codec import content_hash
-from mageflow_core.signatures.options import OF_RUNS, make_options, refuse
+from mageflow_core.signatures.options import NO_OPTIONS, OF_RUNS, make_options, refuse
 from mageflow_core.signatures.signature import NOTHING, Signature
 from mageflow_core.signatures.task import Task
 from mageflow_core.stores.protocol import NewRun, Query, Store
@@ -53,7 +57,8 @@ T = TypeVar("T")
 
 
 class Mageflow:
-    """Tasks and the flows made of them, on the backend and store that the settings name.
+    """Tasks and the flows made of them, on the backend and store that the settings name, or around
+    an engine's own client, as in `Mageflow(broker)`, whose tasks are adopted where they are.
 
     Settings come from arguments, the environment, `mageflow.toml` and `[tool.mageflow]` in
     pyproject.toml, in that order of strength. Nothing is opened before the first use in an event
@@ -61,7 +66,13 @@ class Mageflow:
     """
 
     def __init__(
-        self, *, settings: Settings | None = None, clock: Clock | None = None, **named: Any
+        self,
+        native: Any = None,
+        /,
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        **named: Any,
     ) -> None:
         # Read here, not at import: it is what takes long, and a script may never need it.
         from mageflow_core.settings import Settings  # noqa: PLC0415
@@ -70,13 +81,16 @@ class Mageflow:
             raise SettingsError(f"give settings= or {', '.join(named)}, not both")
         self.settings = settings or Settings.load(**named)
         self.clock = clock or SystemClock()
-        self.registry = Registry()
+        self.registry = Registry(self._adopted)
         self.instead: Mageflow | None = None  # works in this one's place; see `ambient.standing_in`
         self.serves = False  # whether it is opened to work, on a backend that is not embedded
         self._site: Site | None = None
         self._opening: asyncio.Lock | None = None
         self._loop_thread = LoopThread()
         self._entered: list[Token[ambient.AnyApp | None]] = []
+        self._backend: TaskManager | None = None  # that lasts as long as the app
+        if native is not None:
+            self._keep(wrapped(native, self.settings))
         self.task(name=BRANCH)(choose)
         ambient.made(self)
 
@@ -133,6 +147,53 @@ class Mageflow:
             return task
 
         return register(fn) if fn is not None else register
+
+    # --- the backend ----------------------------------------------------------------------------
+    @property
+    def native(self) -> Any:
+        """The engine's own client: the one that was given, else the one that the backend works
+        with; `None` where it has none. For the engine's own command, for one, as in
+        `broker = mf.native`."""
+        if self._backend is None:
+            self._keep(self.make_backend())
+        assert self._backend is not None, "it was just made"
+        return self._backend.native
+
+    def make_backend(self) -> TaskManager:
+        """The one that was wrapped or asked for, else one for the next opening."""
+        if self._backend is not None:
+            return self._backend
+        made: TaskManager = load_backend(self.settings.backend).from_settings(self.settings)
+        return made
+
+    def _keep(self, backend: TaskManager) -> None:
+        self._backend = backend
+        if backend.name != self.settings.backend:
+            self.settings = self.settings.model_copy(update={"backend": backend.name})
+        backend.host(Hosting(self))
+
+    def adopt(self, native: Any) -> Task[..., Any, Any] | None:
+        """A native task of the engine's client, as a task of this app; `None` where it is none."""
+        spec = self._backend.adopt(native) if self._backend is not None else None
+        if spec is None:
+            return None
+        known = self.registry.find(spec.name)
+        return known if known is not None else self._adopt(spec)
+
+    def _adopt(self, spec: TaskSpec) -> Task[..., Any, Any]:
+        options = make_options(queue=spec.queue) if spec.queue else NO_OPTIONS
+        task: Task[..., Any, Any] = Task(spec.fn, app=self, name=spec.name, options=options)
+        self.registry.add(task)
+        if self._site is not None:
+            self._site.register(task)
+        return task
+
+    def _adopted(self) -> None:
+        """Have the native tasks that the client has by now; a task of the app's own that has the
+        same name stands before it."""
+        for spec in self._backend.natives() if self._backend is not None else ():
+            if not self.registry.knows(spec.name):
+                self._adopt(spec)
 
     def take_over(self, other: Mageflow) -> None:
         """Have the tasks of an app that was never opened."""
@@ -347,6 +408,10 @@ class Mageflow:
         with.
         """
         await (self.instead.serve(stop=stop) if self.instead is not None else serve(self, stop))
+
+    async def health(self) -> Health:
+        """What the backend says of its engine; see `Health`."""
+        return await (await self._opened_site()).backend.health()
 
     @property
     def worker_id(self) -> str | None:

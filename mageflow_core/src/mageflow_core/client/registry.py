@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,13 +13,16 @@ AnyTask = Task[..., Any, Any]
 
 
 class Registry:
-    """Names are unique, aliases included."""
+    """Names are unique, aliases included. look_again: adds what may have come since, asked where
+    a name is unknown."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_again: Callable[[], None] = lambda: None) -> None:
+        self._look_again = look_again
         self._tasks: dict[str, AnyTask] = {}
         self._named: dict[str, AnyTask] = {}
 
     def __iter__(self) -> Iterator[AnyTask]:
+        self._look_again()
         return iter(self._tasks.values())
 
     def add(self, task: AnyTask) -> None:
@@ -34,9 +37,16 @@ class Registry:
         self._named.update(dict.fromkeys((task.name, *task.aliases), task))
 
     def find(self, name: str) -> AnyTask | None:
+        if name not in self._named:
+            self._look_again()
         return self._named.get(name)
 
+    def knows(self, name: str) -> bool:
+        """Whether it is here already."""
+        return name in self._named
+
     def names(self) -> frozenset[str]:
+        self._look_again()
         return frozenset(self._named)
 
     def unknown(self, name: str) -> UnknownTask:

@@ -23,7 +23,7 @@ log = logging.getLogger("mageflow.worker")
 
 async def serve(app: Mageflow, stop: asyncio.Event | None) -> None:
     """See `Mageflow.serve`."""
-    _check(app)
+    check_serves(app)
     app.serves = True
     try:
         if stop is not None:
@@ -36,7 +36,8 @@ async def serve(app: Mageflow, stop: asyncio.Event | None) -> None:
         app.serves = False
 
 
-def _check(app: Mageflow) -> None:
+def check_serves(app: Mageflow) -> None:
+    """Raises `SettingsError` where a worker would have nothing to do."""
     settings = app.settings
     if not settings.worker:
         raise SettingsError("worker is false, so there is nothing to serve with: leave it out")

@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from mageflow_core.backends.loader import load_backend
-from mageflow_core.backends.protocol import TaskManager, TaskSpec
+from mageflow_core.backends.protocol import TaskSpec
 from mageflow_core.client.checking import Checker
 from mageflow_core.errors import SettingsError
 from mageflow_core.machine import Job, Signal
@@ -47,8 +46,7 @@ class Site:
         self.loop = asyncio.get_running_loop()
         self._app = app
         self.store = self._make_store()
-        backend_class: Any = load_backend(settings.backend)
-        self.backend: TaskManager = backend_class.from_settings(settings)
+        self.backend = app.make_backend()
         embedded = self.backend.caps.embedded
         self.works = settings.worker if embedded else app.serves
         if embedded and not self.works and not self.store.shared:
@@ -115,6 +113,7 @@ class Site:
             threads=self.threads,
             max_value_bytes=settings.max_value_bytes,
             default_timeout=settings.default_timeout,
+            namespace=settings.namespace,
         )
 
     @classmethod

@@ -74,6 +74,7 @@ class Runner:
         threads: Threads,
         max_value_bytes: int,
         default_timeout: float | None,
+        namespace: str,
     ) -> None:
         self.bodies: dict[str, Body] = {}
         self.doubts = Doubts(store, self.bodies)
@@ -85,6 +86,7 @@ class Runner:
         self._threads = threads
         self._max_value_bytes = max_value_bytes
         self._default_timeout = default_timeout
+        self._namespace = namespace
         self._inputs = Inputs(store)
         self._claims = count(1)
         self._options: dict[tuple[str, int], tuple[Options, Options]] = {}
@@ -110,6 +112,9 @@ class Runner:
         name = job.id
         if name in self.bodies:
             return Handled(Disposal.SKIPPED)
+        if delivery.namespace not in (None, self._namespace):
+            log.warning("%s came here from namespace %s", job.key, delivery.namespace)
+            return Handled(Disposal.RELEASE)
         run_id, path = split_key(job.key)
         body = self.bodies[name] = Body(run_id, path)
         try:

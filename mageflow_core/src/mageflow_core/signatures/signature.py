@@ -288,6 +288,9 @@ def as_signature(value: Any) -> Signature[Any]:
     if hasattr(value, "sign"):
         signed: Signature[Any] = value.sign()
         return signed
+    adopted = current_app().adopt(value)
+    if adopted is not None:
+        return as_signature(adopted)
     raise SignatureError(
         f"{value!r} is not a signature: give a task, a task's name, a signature, or a stored run"
     )

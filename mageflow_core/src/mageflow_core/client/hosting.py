@@ -1,0 +1,32 @@
+"""A worker in a process that somebody else's command has started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mageflow_core.client.serving import check_serves
+
+if TYPE_CHECKING:
+    from mageflow_core.client.app import Mageflow
+
+
+class Hosting:
+    """Implements the adapters' `Host`."""
+
+    def __init__(self, app: Mageflow) -> None:
+        self._app = app
+
+    async def begin(self) -> None:
+        check_serves(self._app)
+        self._app.serves = True
+        try:
+            await self._app.opened()
+        except BaseException:
+            self._app.serves = False
+            raise
+
+    async def end(self) -> None:
+        try:
+            await self._app.close()
+        finally:
+            self._app.serves = False

@@ -1,0 +1,180 @@
+"""Apps around an engine's own client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from mageflow_core import Mageflow, chain, sign
+from mageflow_core.backends import Host, TaskSpec
+from mageflow_core.backends.local import AsyncioBackend
+from mageflow_core.client import wrapping
+from mageflow_core.errors import ConfigurationError, SettingsError, SignatureError, UnknownTask
+from mageflow_core.loading import Installed
+
+
+class Engine:
+    """Somebody's task queue: functions by names of its own."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Callable[..., Any]] = {}
+
+    def task(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        self.tasks[f"Shop:{fn.__name__}"] = fn
+        return fn
+
+
+class Wrapping(AsyncioBackend):
+    name = "engine"
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        super().__init__()
+        self.engine = engine if engine is not None else Engine()
+        self.hosts: list[Host] = []
+
+    @classmethod
+    def wrap(cls, native: Any, settings: Any) -> Self | None:
+        return cls(native) if isinstance(native, Engine) else None
+
+    @property
+    def native(self) -> Engine:
+        return self.engine
+
+    def host(self, host: Host) -> None:
+        self.hosts.append(host)
+
+    def natives(self) -> Iterable[TaskSpec]:
+        return [self._spec(name) for name in self.engine.tasks]
+
+    def adopt(self, native: Any) -> TaskSpec | None:
+        names = [name for name, fn in self.engine.tasks.items() if fn is native]
+        return self._spec(names[0]) if names else None
+
+    def _spec(self, name: str) -> TaskSpec:
+        portable = name.lower().replace(":", ".")
+        return TaskSpec(name=portable, fn=self.engine.tasks[name], is_async=False, queue="theirs")
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        wrapping, "load_backend", {"engine": Wrapping, "asyncio": AsyncioBackend}.get
+    )
+    found = Installed("mageflow-engine", "1", "engine:Wrapping")
+    monkeypatch.setattr(wrapping, "installed", lambda _: {"asyncio": found, "engine": found})
+
+
+@pytest.fixture
+def engine(installed: None) -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+async def wrapped(engine: Engine) -> AsyncIterator[Mageflow]:
+    async with Mageflow(engine, warn_unclosed=False) as mf:
+        yield mf
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+async def result_of(mf: Mageflow, flow: Any, message: Any) -> Any:
+    return await (await mf.start(flow, message)).result(timeout=10)
+
+
+async def test_native_tasks_are_signed_by_name_and_as_they_are(
+    engine: Engine, wrapped: Mageflow
+) -> None:
+    # Given a task that was there natively before it was asked for
+    native: Any = engine.task(double)
+    # Then it stands in flows under its portable name, and as the object that it is
+    flow = chain("shop.double", native, sign(native))
+    assert await result_of(wrapped, flow, {"n": 1}) == 8
+    # And it is what it was
+    assert double(4) == 8
+
+
+async def test_a_task_of_the_app_stands_before_a_native_one_of_the_same_name(
+    engine: Engine, wrapped: Mageflow
+) -> None:
+    @wrapped.task(name="shop.double")
+    def triple(n: int) -> int:
+        return 3 * n
+
+    engine.task(double)
+    assert await result_of(wrapped, "shop.double", {"n": 2}) == 6
+    assert await result_of(wrapped, double, {"n": 2}) == 6, "the name says which it is"
+
+
+async def test_what_no_client_has_is_refused(engine: Engine, wrapped: Mageflow) -> None:
+    native: Any = double
+    with pytest.raises(UnknownTask, match=r"'shop\.double'"):
+        await wrapped.start("shop.double")
+    with pytest.raises(SignatureError, match="is not a signature"):
+        chain(native)
+
+
+async def test_the_backend_is_the_one_that_wraps_the_client_and_lasts(
+    engine: Engine, installed: None
+) -> None:
+    # Given an app around a client, opened twice
+    mf = Mageflow(engine, warn_unclosed=False, backend="asyncio")
+    engine.task(double)
+    for _ in range(2):
+        async with mf:
+            assert await result_of(mf, "shop.double", {"n": 1}) == 2
+    # Then it was the same client each time
+    assert mf.native is engine
+    assert mf.settings.backend == "engine"
+
+
+def test_an_app_by_settings_gives_the_client_that_its_backend_works_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Wrapping, "from_settings", classmethod(lambda cls, _: cls()))
+    monkeypatch.setattr("mageflow_core.client.app.load_backend", lambda _: Wrapping)
+    mf = Mageflow(backend="engine", warn_unclosed=False)
+    assert isinstance(mf.native, Engine)
+    assert mf.native is mf.native
+
+
+def test_the_embedded_backend_has_no_client() -> None:
+    assert Mageflow(warn_unclosed=False).native is None
+
+
+def test_a_client_that_nobody_wraps_is_refused_with_what_is_installed(installed: None) -> None:
+    with pytest.raises(ConfigurationError, match=r"object is no client .*: asyncio, engine$"):
+        Mageflow(object())
+
+
+def test_a_client_whose_adapter_is_not_installed_names_it(installed: None) -> None:
+    broker = type("Broker", (), {"__module__": "taskiq_redis.brokers"})()
+    with pytest.raises(ConfigurationError, match=r"pip install 'mageflow\[taskiq\]'"):
+        Mageflow(broker)
+
+
+def test_an_adapter_that_does_not_load_is_told_of_where_no_other_takes_the_client(
+    installed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> Any:
+        raise ImportError(f"no engine for {name}")
+
+    monkeypatch.setattr(wrapping, "load_backend", broken)
+    with pytest.raises(ConfigurationError, match="engine of mageflow-engine does not load: Import"):
+        Mageflow(object())
+
+
+# --- processes that the engine's own command has started ------------------------------------------
+async def test_a_host_works_until_it_ends(engine: Engine, installed: None, tmp_path: Path) -> None:
+    mf = Mageflow(engine, warn_unclosed=False)
+    backend: Any = mf.make_backend()
+    (host,) = backend.hosts
+    with pytest.raises(SettingsError, match="no other process sees"):
+        await host.begin()
+    assert not mf.serves
+    await host.end()
+    await host.end()
