@@ -171,11 +171,14 @@ def test_a_body_is_witnessed_with_how_it_ended(ledger: Ledger) -> None:
     assert rows[3].attempt == 2
 
 
-def test_a_process_that_says_that_it_lost_its_leases_is_witnessed(ledger: Ledger) -> None:
+def test_a_process_that_says_that_it_lost_its_leases_is_witnessed(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
     # Given
     log = logging.getLogger("mageflow.worker")
     before = list(log.handlers)
     Witness(ledger, lambda: None).listen()
+    caplog.set_level(logging.WARNING, log.name)
     # When
     log.warning("could not renew the leases of %s", "w")
     log.warning("the leases of %s were lost: nothing had renewed them for %.1f s.", "w", 3.0)

@@ -12,8 +12,10 @@ from mageflow_conformance.history import Evidence
 from mageflow_conformance.ledger import Ledger, Row
 from mageflow_conformance.processes import Process
 from mageflow_conformance.servers import RedisServer
+from mageflow_conformance.waiting import eventually
 from mageflow_conformance.witness import BEGUN, ENDED, LOST, STOPPED
 from mageflow_core import Status, chain, swarm
+from mageflow_core.stores.protocol import Store
 
 LEASE = 2.0  # seconds
 ITEMS, LIMIT = 200, 10
@@ -50,6 +52,12 @@ async def test_another_process_ends_the_run_of_one_that_is_killed_in_the_middle(
     again = [rows for rows in evidence.bodies.values() if len([*begun(rows)]) > 1]
     assert 0 < len(again) <= LIMIT
     assert [len(rows) for rows in callbacks(evidence)] == [2, 2]
+
+
+async def seen_since(store: Store, time: float) -> bool:
+    """Whether two workers are alive, and both have said so since."""
+    workers = await store.workers()
+    return len(workers) == 2 and all(each.seen_at > time for each in workers)
 
 
 async def freeze_at_work(process: Process, ledger: Ledger) -> None:
@@ -95,7 +103,11 @@ async def test_what_a_frozen_process_says_late_changes_nothing_and_it_works_on(
     store = await mf.opened()
     assert await store.value(f"{run.id}/0") == "2"
     await site.kept(run)
-    # And it works on as any other
+    # And it works on as any other, once they have heard of each other again
+    back = store.now()
+    await eventually(lambda: seen_since(store, back), within=20)
+    heard = store.now()
+    await eventually(lambda: seen_since(store, heard), within=20)
     later = [await mf.start(chain(call("step"), call("work"))) for _ in range(12)]
     for each in later:
         await site.kept(each)

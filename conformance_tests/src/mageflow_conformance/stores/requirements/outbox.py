@@ -39,9 +39,11 @@ async def what_a_job_says(bench: Bench) -> None:
 async def unconfirmed(bench: Bench) -> None:
     wait = bench.times.unconfirmed_after
     bench.confirms = False
+    began = bench.store.now()
     flow = await bench.start(task())
     await bench.passes(wait / 2)
-    assert len(flow.jobs()) == 1, "it was sent again too early"
+    early = len(flow.jobs()) > 1
+    assert not early or bench.store.now() - began >= wait, "it was sent again too early"
     for count, about in ((2, "an unconfirmed job"), (3, "one that is unconfirmed still")):
         await bench.eventually(
             lambda: len(flow.jobs()) == count,  # noqa: B023
@@ -85,17 +87,23 @@ async def confirmed(bench: Bench) -> None:
     wants="hasten",
 )
 async def doubling(bench: Bench) -> None:
-    flow = await bench.start(task())
     resend = bench.times.resend_after
+    began = bench.store.now()
+    flow = await bench.start(task())
     await bench.calm()
     for sent, wait in ((1, resend), (2, 2 * resend)):
         await bench.passes(0.7 * wait)
-        await bench.store.idle(bench.store.now() - LONG_IDLE)
+        asked = bench.store.now()
+        await bench.store.idle(asked - LONG_IDLE)
         await bench.calm()
-        assert len(flow.jobs()) == sent, f"it was sent again before {wait} s"
-        await bench.passes(0.5 * wait)
-        await bench.store.idle(bench.store.now() - LONG_IDLE)
-        await bench.eventually(lambda: len(flow.jobs()) == sent + 1, about="a waiting job")  # noqa: B023
+        if len(flow.jobs()) > sent:  # on a slow machine that may have been its time
+            assert bench.store.now() - began >= wait, f"it was sent again before {wait} s"
+        else:
+            await bench.passes(0.5 * wait)
+            asked = bench.store.now()
+            await bench.store.idle(asked - LONG_IDLE)
+            await bench.eventually(lambda: len(flow.jobs()) == sent + 1, about="a waiting job")  # noqa: B023
+        began = asked
 
 
 @requirement(
