@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import dedent
+from typing import Any
 
+from mageflow_conformance.backends import manifest as backends
+from mageflow_conformance.backends.requirement import Requirement as OfBackends
 from mageflow_conformance.stores.manifest import SPEC, groups
 from mageflow_conformance.stores.requirement import Requirement
 
@@ -20,6 +23,19 @@ An id is never given to another requirement. *Core* ones hold of every store. *E
 of stores that say so of themselves: that they are shared by processes, or outlive their server. Of
 others something else holds *instead*, which is tried in their place.
 """
+BACKENDS_HEAD = f"""\
+# What backends are held to
+
+The requirements of a backend together with the core, version {backends.SPEC} of them.
+`mageflow-conformance run BACKEND` tries each of them on a real engine with real worker processes;
+[its README](../../conformance_tests/README.md) says how. This page is made by
+`mageflow-conformance table backends`.
+
+An id is never given to another requirement. *Core* ones cannot be declined. Where a backend says of
+itself that it cannot do what an *extended* one asks for, something else holds *instead*, which is
+tried in its place. A pass needs evidence: rows that a worker process has written.
+"""
+SHOWN = {"passed": "yes", "declined": "declined", "failed": "**no**", "not run": "not run"}
 WANTS = {
     "size": "the harness can tell how much is stored",
     "restart": "the harness can stop and start the server",
@@ -33,18 +49,62 @@ def table() -> str:
     return HEAD + "".join(_section(title, group) for title, group in groups().items())
 
 
-def _section(title: str, group: list[Requirement]) -> str:
+def _section(title: str, group: Sequence[Requirement | OfBackends]) -> str:
     rows = "".join(f"| `{each.id}` | {each.level} | {_cell(each)} |\n" for each in group)
     return f"\n## {title}\n\n| id | level | |\n| --- | --- | --- |\n{rows}"
 
 
-def _cell(requirement: Requirement) -> str:
+def _cell(requirement: Requirement | OfBackends) -> str:
     text = requirement.text
     if requirement.instead is not None:
-        text += (
-            f" *Instead, where the store is not {requirement.claim}:* {requirement.instead.text}"
+        lacking = (
+            f"where `{requirement.claim}` is not claimed"
+            if isinstance(requirement, OfBackends)
+            else f"where the store is not {requirement.claim}"
         )
+        text += f" *Instead, {lacking}:* {requirement.instead.text}"
     return text.replace("|", r"\|")
+
+
+def backends_table() -> str:
+    """The page of the documentation, as Markdown."""
+    return BACKENDS_HEAD + "".join(
+        _section(title, group) for title, group in backends.groups().items()
+    )
+
+
+def of_backend(requirement: OfBackends) -> str:
+    """All there is to know of one requirement of backends, for a terminal."""
+    said = [f"{requirement.id} ({requirement.level})", "", requirement.text]
+    if requirement.instead is not None:
+        said += ["", f"Applies where {requirement.claim!r} is claimed. Of others holds instead:"]
+        said += [requirement.instead.text]
+    said += ["", "How it is tried:", "", dedent(inspect.getsource(requirement.check)).rstrip()]
+    return "\n".join(said) + "\n"
+
+
+def results(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Reports side by side, as Markdown."""
+    said = [{each["id"]: each for each in report["requirements"]} for report in reports]
+    names = [report["name"] for report in reports]
+    lines = [f"| | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
+    verdicts = ["conformant" if report["conformant"] else _verdict(report) for report in reports]
+    engines = [_engine(report) for report in reports]
+    lines += [f"| engine | {' | '.join(engines)} |", f"| verdict | {' | '.join(verdicts)} |"]
+    for requirement in backends.requirements():
+        cells = [SHOWN[each.get(requirement.id, {"state": "not run"})["state"]] for each in said]
+        lines.append(f"| `{requirement.id}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _engine(report: Mapping[str, Any]) -> str:
+    versions = [f"{name} {version}" for name, version in report["engine"]["versions"].items()]
+    return f"{', '.join(versions) or 'none'} ({report['engine']['fidelity']})"
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    failed = report["counts"].get("failed", 0)
+    return f"{failed} failed" if failed else "not all run, or emulated"
 
 
 def explanation(requirement: Requirement) -> str:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mageflow_conformance.flows import make_app, roles
-from mageflow_conformance.history import Evidence, assert_kept, collect
 from mageflow_conformance.ledger import Ledger
-from mageflow_conformance.processes import Died, Nursery, Process
+from mageflow_conformance.processes import Nursery
 from mageflow_conformance.servers import RedisServer, require_redis
-from mageflow_conformance.waiting import eventually, scaled
-from mageflow_core import Mageflow, Run
+from mageflow_conformance.site import Site
 
 
 @pytest.fixture(scope="session")
@@ -63,55 +60,6 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-class Site:
-    """Where a test plays: processes that work, and this one, which watches and steers."""
-
-    def __init__(
-        self, nursery: Nursery, ledger: Ledger, settings: Mapping[str, Any], stack: AsyncExitStack
-    ) -> None:
-        self.ledger = ledger
-        self.settings = dict(settings)
-        self._nursery = nursery
-        self._stack = stack
-        self.processes: list[Process] = []
-
-    async def worker(self, **settings: Any) -> Process:
-        """A process that works, and has said so."""
-        process = self.begin(roles.serve, settings={**self.settings, **settings})
-
-        def serves() -> bool:
-            process.must_run()
-            return any(row.pid == process.pid for row in self.ledger.of(roles.SERVING))
-
-        try:
-            await eventually(serves, within=20)
-        except AssertionError:
-            raise Died(process.say("does not work")) from None
-        return process
-
-    def of(self, pid: int) -> Process:
-        return next(process for process in self.processes if process.pid == pid)
-
-    def begin(self, role: Callable[..., None], /, **arguments: Any) -> Process:
-        given = {"settings": self.settings, **arguments}
-        process = self._nursery.start(role, self.ledger, **given)
-        self.processes.append(process)
-        return process
-
-    async def kept(self, run: Run[Any], *, within: float = 20.0) -> Evidence:
-        """Wait until a run is settled, and assert that all was kept that is promised."""
-        await run.settled(timeout=scaled(within))
-        store = await run._opened()
-        evidence = await collect(store, run.id, self.ledger)
-        assert_kept(evidence)
-        return evidence
-
-    async def watch(self, **settings: Any) -> Mageflow:
-        """An app without a worker, open until the test ends."""
-        merged = {**self.settings, "worker": False, **settings}
-        return await self._stack.enter_async_context(make_app(self.ledger, **merged))
-
-
 @pytest.fixture
 async def make_site(
     nursery: Nursery, ledger: Ledger, namespace: str
@@ -127,5 +75,4 @@ async def make_site(
 
         yield make
     for site in made:
-        for process in site.processes:
-            process.end()
+        site.end()

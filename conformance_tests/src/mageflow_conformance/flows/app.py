@@ -27,8 +27,12 @@ STUMBLE = Retry(retries=2, delay=0.3, jitter=False)
 def make_app(ledger: Ledger | Path | str, **settings: Any) -> Mageflow:
     """A new app with all tasks that the shapes name. What a body returns depends on its input
     alone, however often it ran before."""
-    mf = Mageflow(warn_unclosed=False, **settings)
     kept = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
+    return furnish(Mageflow(warn_unclosed=False, **settings), kept)
+
+
+def furnish(mf: Mageflow, kept: Ledger) -> Mageflow:
+    """Give an app these tasks; returns it."""
     witness = Witness(kept, lambda: mf.worker_id)
     witness.listen()
     for register in (_steps, _items, _callbacks, _long_ones):

@@ -10,12 +10,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Token
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from mageflow_core.backends.loader import load_backend
 from mageflow_core.backends.protocol import Health, TaskManager, TaskSpec
 from mageflow_core.client import ambient
 from mageflow_core.client.checking import Checker
+from mageflow_core.client.decorator import TaskDecorator
+from mageflow_core.client.found import Found
 from mageflow_core.client.hosting import Hosting
 from mageflow_core.client.loopthread import LoopThread
 from mageflow_core.client.node import Node
@@ -485,22 +487,3 @@ class Mageflow:
 
     def __repr__(self) -> str:
         return f"<Mageflow {self.settings.namespace!r} on {self.settings.backend}>"
-
-
-class TaskDecorator(Protocol):
-    """What `@mf.task(…)` gives; only its type matters."""
-
-    @overload
-    def __call__(
-        self, fn: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R, R]: ...
-
-
-class Found(list[Run[Any]]):
-    """A page of runs. next: what `after=` takes for the page behind this one, or `None`."""
-
-    def __init__(self, runs: list[Run[Any]], next: str | None) -> None:  # noqa: A002
-        super().__init__(runs)
-        self.next = next

@@ -1,0 +1,114 @@
+"""How the suite gets at a backend and its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+from mageflow_core.backends.capabilities import Capabilities
+from mageflow_core.backends.loader import load_backend
+from mageflow_core.loading import BACKENDS, Installed, installed
+from mageflow_core.settings import Settings
+
+Fidelity = Literal["real", "emulated"]
+
+
+class Natives(Protocol):
+    """An engine's own client with a task on it, as somebody wrote it who knows nothing of MageFlow:
+    a function `native_add(a: int, b: int = 1) -> int` that calls `record(a, b)` and gives the sum.
+    """
+
+    client: Any  # what `Mageflow(client)` is given
+    task: Any  # the native task
+    name: str  # the portable name that it is adopted under
+
+    async def call(self, a: int, b: int) -> None:
+        """Send it natively, and return when the engine has it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what `call` has opened."""
+        ...
+
+
+@dataclass
+class Harness:
+    """A backend, and the engine that it is tried on. Subclass it, and name the subclass in the
+    entry-point group `mageflow.conformance`; a copy of it is made in each worker process, from the
+    fields of the one that the suite has started.
+
+    name: what it is called by, as in `taskiq-rabbitmq`. backend: the name of its entry point.
+    fidelity: whether its engine is the real one. lacks: ids of extended requirements that it
+    declines although its capabilities do not say so → why. modules: imported once for all worker
+    processes, to start them sooner. url: where its engine is.
+    """
+
+    name: ClassVar[str]
+    backend: ClassVar[str]
+    fidelity: ClassVar[Fidelity] = "real"
+    lacks: ClassVar[Mapping[str, str]] = {}
+    modules: ClassVar[tuple[str, ...]] = ()
+
+    url: str = ""
+
+    # --- the engine -----------------------------------------------------------------------------
+    def start(self) -> None:
+        """Start the engine on the loopback, and set `url`. Blocks. Raises what is missing."""
+
+    def stop(self) -> None:
+        """End what `start` has started."""
+
+    def restart(self) -> None:
+        """Kill the engine as a power cut would, and start it again where it was. Blocks. Called
+        only where `restarts` is true."""
+        raise LookupError(f"{self.name}: the harness cannot restart the engine")
+
+    @property
+    def restarts(self) -> bool:
+        """Whether there is an engine that can be restarted."""
+        return False
+
+    def versions(self) -> dict[str, str]:
+        """Of the engine and its client, by their names."""
+        return {}
+
+    # --- apps -----------------------------------------------------------------------------------
+    def settings(self, namespace: str) -> dict[str, Any]:  # noqa: ARG002 - for those that need it
+        """Arguments of `Mageflow`, beside `backend`, `store` and `namespace`."""
+        return {}
+
+    def natives(self, namespace: str, record: Any) -> Natives | None:  # noqa: ARG002 - likewise
+        """A client of the engine's, new at each call; `None` where the engine has none. record:
+        called by its task's body with the arguments."""
+        return None
+
+    def command(self, module: str) -> list[str] | None:  # noqa: ARG002 - likewise
+        """The engine's own command that serves what `module` has as `client`; `None` where there
+        is no such command."""
+        return None
+
+    # --- what is known of it --------------------------------------------------------------------
+    @property
+    def source(self) -> Installed | None:
+        """The distribution that the backend is of."""
+        return installed(BACKENDS).get(self.backend)
+
+    def caps(self, namespace: str = "conformance") -> Capabilities:
+        """As the running adapter says."""
+        settings = Settings.load(
+            backend=self.backend, namespace=namespace, **self.settings(namespace)
+        )
+        made: Any = load_backend(self.backend).from_settings(settings)
+        caps: Capabilities = made.caps
+        return caps
+
+    def claims(self, claim: str) -> bool:
+        """Whether a capability is there, or one of: `restarts`, `natives`, `command`."""
+        if claim == "restarts":
+            return self.restarts
+        if claim == "natives":
+            return self.natives("conformance", lambda *_: None) is not None
+        if claim == "command":
+            return self.command("module") is not None
+        return bool(getattr(self.caps(), claim))

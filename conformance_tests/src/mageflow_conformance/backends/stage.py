@@ -1,0 +1,127 @@
+"""What a requirement's check plays on: an engine, workers that are real processes, a client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+from mageflow_conformance.backends import life
+from mageflow_conformance.backends.harness import Harness, Natives
+from mageflow_conformance.flows import roles
+from mageflow_conformance.ledger import Ledger
+from mageflow_conformance.processes import Nursery, Process
+from mageflow_conformance.proxy import Proxy
+from mageflow_conformance.servers import RedisServer
+from mageflow_conformance.site import Site
+from mageflow_core import Mageflow
+from mageflow_core.backends.capabilities import Capabilities
+
+
+class Stage(Site):
+    """One for each check, in a namespace of its own. What it has started is ended with it.
+
+    mf: an app of this process that starts, watches and steers, and knows the suite's tasks; it
+    runs none of them. store: the server that all runs are in.
+    """
+
+    mf: Mageflow
+
+    def __init__(
+        self,
+        harness: Harness,
+        *,
+        nursery: Nursery,
+        ledger: Ledger,
+        stack: AsyncExitStack,
+        store: RedisServer,
+        namespace: str,
+        settings: dict[str, Any],
+        breaks: str = "",
+        path: Sequence[str] = (),
+    ) -> None:
+        self.harness = harness
+        self.namespace = namespace
+        self.store = store
+        self._breaks = breaks
+        self._path = tuple(path)
+        own = {
+            "backend": harness.backend,
+            "store": store.url,
+            "namespace": namespace,
+            roles.HASTENED: True,
+            **harness.settings(namespace),
+            **settings,
+        }
+        super().__init__(nursery, ledger, own, stack)
+
+    async def open(self) -> None:
+        self.mf = await self.watch()
+
+    @cached_property
+    def caps(self) -> Capabilities:
+        return self.harness.caps(self.namespace)
+
+    @property
+    def witnesses(self) -> int:
+        """Rows that other processes than this one have written: the evidence."""
+        faults = ("killed", "frozen", "thawed")  # which this process writes of others
+        return sum(row.pid != os.getpid() for row in self.ledger.rows() if row.what not in faults)
+
+    # --- processes ------------------------------------------------------------------------------
+    async def worker(
+        self,
+        *,
+        rules: Sequence[dict[str, Any]] = (),
+        native: bool = False,
+        bare: bool = False,
+        skew: float = 0.0,
+        environment: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> Process:
+        """A process that works, and has said so; see `life.work`, and `seam.Rule` for `rules`.
+        environment: its own, as for failpoints."""
+        process = self._nursery.start(
+            life.work,
+            self.ledger,
+            environment=environment,
+            settings={**self.settings, **settings},
+            harness=f"{type(self.harness).__module__}:{type(self.harness).__qualname__}",
+            fields=asdict(self.harness),
+            rules=list(rules),
+            native=native,
+            bare=bare,
+            skew=skew,
+            breaks=self._breaks,
+            path=list(self._path),
+        )
+        self.processes.append(process)
+        return await self.serving(process, within=30)
+
+    # --- apps of this process -------------------------------------------------------------------
+    async def watch(self, *, bare: bool = False, **settings: Any) -> Mageflow:
+        """An app that runs no tasks, open until the stage is over. bare: it does not even know the
+        suite's tasks by name."""
+        given = {**self.settings, "worker": False, **settings}
+        return await self._stack.enter_async_context(life.app_of(self.ledger, given, bare=bare))
+
+    async def around(self, natives: Natives) -> Mageflow:
+        """An app that runs no tasks, around the engine's own client."""
+        given = {**self.settings, "worker": False}
+        return await self._stack.enter_async_context(
+            life.app_of(self.ledger, given, client=natives.client)
+        )
+
+    async def natives(self) -> Natives:
+        """A client of the engine's in this process, closed with the stage."""
+        made = life.natives_of(self.harness, self.namespace, self.ledger)
+        assert made is not None, "asked of an engine that has a client of its own"
+        self._stack.push_async_callback(made.close)
+        return made
+
+    async def proxy(self) -> Proxy:
+        """A way to the store on which replies get lost: `worker(store=proxy.url)`."""
+        return await self._stack.enter_async_context(Proxy(self.store.port))

@@ -1,0 +1,20 @@
+"""Tasks of the suite beside those of `flows`, by the requirements that ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mageflow_conformance.backends.tasks.data import data_tasks
+from mageflow_conformance.ledger import Ledger
+from mageflow_conformance.witness import Witness
+from mageflow_core import Mageflow
+
+GROUPS: tuple[Callable[[Mageflow, Witness], None], ...] = (data_tasks,)
+
+
+def add_tasks(mf: Mageflow, ledger: Ledger) -> Mageflow:
+    """Give an app these tasks; returns it."""
+    witness = Witness(ledger, lambda: mf.worker_id)
+    for register in GROUPS:
+        register(mf, witness)
+    return mf
