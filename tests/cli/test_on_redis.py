@@ -232,7 +232,6 @@ def test_the_doctor_finds_this_server_well_and_leaves_nothing(
     assert not any(":r:" in key for key in left)
 
 
-@pytest.mark.timeout(240)
 def test_the_demo_outlives_a_server_that_is_away(
     server: RedisServer, tmp_path: Path, told: Told
 ) -> None:
@@ -259,7 +258,7 @@ def test_the_demo_outlives_a_server_that_is_away(
             assert said.endswith("(waiting for it)\n")
             # When it is back, then the demo goes on to its end
             server.resume()
-            printed, rest = demo.communicate(timeout=180)
+            printed, rest = demo.communicate(timeout=40)
         finally:
             server.resume()
             demo.kill()

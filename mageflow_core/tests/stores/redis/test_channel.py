@@ -347,6 +347,30 @@ async def test_one_who_listens_while_the_server_is_away_does_not_wait_for_it(
     assert listening(server.sync, "a") == 1
 
 
+@pytest.mark.parametrize("connected", [True, False])
+async def test_one_who_listens_while_the_server_is_frozen_does_not_wait_for_it(
+    make_server: MakeServer, open_channel: OpenChannel, *, connected: bool
+) -> None:
+    # Given a server that is frozen, and takes connections all the same
+    server = make_server()
+    silences = Silences()
+    channel = await open_channel(server.url, silences)
+    if connected:
+        await channel.listen("other", print)
+    server.pause()
+    told: list[str] = []
+    # When somebody begins to listen
+    async with asyncio.timeout(module.PING_AFTER / 2):
+        await channel.listen("a", told.append)
+    assert told == []
+    # Then that one is told to look again when the server goes on, and what is published from then
+    server.resume()
+    await eventually(lambda: told == [""])
+    assert silences.count == 1
+    server.call("PUBLISH", "a", "x")
+    await eventually(lambda: told == ["", "x"])
+
+
 async def test_nobody_is_told_of_a_silence_that_nobody_was_in(
     server: RedisServer, open_channel: OpenChannel
 ) -> None:

@@ -11,8 +11,9 @@ import pytest
 from handles import Handle, Stores
 from simulation import chain, swarm, task
 
+from mageflow_conformance.servers import RedisServer
 from mageflow_conformance.waiting import eventually
-from mageflow_core.errors import NotOpen, RunNotFound
+from mageflow_core.errors import NotOpen, RunNotFound, StoreUnavailable
 from mageflow_core.machine import Policy, Verb
 from mageflow_core.stores.protocol import NodeView, Until
 from mageflow_core.stores.redis import views
@@ -238,6 +239,24 @@ async def test_all_waiters_of_a_process_share_a_connection(
 
 
 # --- what goes wrong ----------------------------------------------------------------------------
+async def test_who_begins_to_wait_while_the_server_is_frozen_is_told_so(
+    server: RedisServer, stores: Stores
+) -> None:
+    # Given a server that is frozen before it has confirmed that somebody listens
+    store = await stores.open(patience=0.1)
+    await store.create(task("ok-a"))
+    server.pause()
+    try:
+        # When somebody waits, then that is not for ever
+        with pytest.raises(StoreUnavailable):
+            await soon(store.store.wait("r", "ended"))
+    finally:
+        server.resume()
+    # And when it goes on, then it can be waited for
+    await store.run()
+    assert (await soon(store.store.wait("r", "ended"))).status == "done"
+
+
 @pytest.mark.parametrize("key", ["nothing", "nothing/0", "r/7", "r/!error-0"])
 async def test_what_is_not_there_is_not_waited_for(stores: Stores, key: str) -> None:
     store = await stores.open()

@@ -17,6 +17,7 @@ from mageflow_core.stores.redis.replies import REPLIES, Why, error_of, why_lost
 
 log = logging.getLogger("mageflow.store")
 
+CONFIRMED_WITHIN = 1.0  # seconds that one who begins to listen waits for the server to say so
 PING_AFTER = 10.0  # seconds without a word; after as many again the connection counts as dead
 SELDOM = 60  # attempts for one line in the log
 
@@ -24,13 +25,14 @@ SELDOM = 60  # attempts for one line in the log
 class Topic:
     """A name that is listened to."""
 
-    __slots__ = ("answered", "denied", "tells", "waiting")
+    __slots__ = ("answered", "denied", "late", "tells", "waiting")
 
     def __init__(self) -> None:
         self.tells: dict[object, Callable[[str], None]] = {}
         self.waiting: list[asyncio.Future[None]] = []
         self.answered = False  # the server has, since it was last connected to
         self.denied: str | None = None
+        self.late = False  # somebody who listens here did not wait for the answer any longer
 
     def settle(self, error: Exception | None = None) -> None:
         """Let those go on who wait until it is subscribed."""
@@ -100,8 +102,9 @@ class Channel:
     async def listen(self, name: str, tell: Callable[[str], None]) -> Callable[[], None]:
         """Tell what is published under a name, from now on until the returned function is called.
 
-        Returns when the server has confirmed it, or when it cannot be reached: then `tell` gets ""
-        once it can. Raises `StoreDenied` if this user may not listen there, and `NotOpen`.
+        Returns when the server has confirmed it, or when it cannot be reached or, as one that is
+        frozen, says nothing for a second: then `tell` gets "" once it has confirmed it. Raises
+        `StoreDenied` if this user may not listen there, and `NotOpen`.
         """
         if not self._open:
             raise NotOpen("The store is closed.")
@@ -133,7 +136,11 @@ class Channel:
         elif not topic.answered:
             future = asyncio.get_running_loop().create_future()
             topic.waiting.append(future)
-            await future
+            try:
+                async with asyncio.timeout(CONFIRMED_WITHIN):
+                    await future
+            except TimeoutError:  # who asks it for something next learns that it is away
+                topic.late = True
 
     def _end(self, name: str, topic: Topic, token: object) -> None:
         topic.tells.pop(token, None)
@@ -167,7 +174,7 @@ class Channel:
         self._out.clear()
         self._missed = self._missed or bool(self._topics)
         for topic in self._topics.values():
-            topic.answered, topic.denied = False, None
+            topic.answered, topic.denied, topic.late = False, None, False
         if stood:
             log.warning("The connection to %s that listens was lost: %s", address, why)
             return 0
@@ -222,8 +229,8 @@ class Channel:
             topic.settle(denied)
         else:
             topic.settle()
-            if topic.denied is not None:
-                topic.denied = None
+            if topic.denied is not None or topic.late:
+                topic.denied, topic.late = None, False
                 self._safely(self._on_silence)
                 self._tell(topic, "")
         if self._unconfirmed:  # replies come in the order of the questions
