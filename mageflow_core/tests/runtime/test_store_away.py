@@ -11,7 +11,9 @@ import pytest
 
 from mageflow_core import Mageflow, chain, swarm
 from mageflow_core.errors import StoreUnavailable
-from mageflow_core.runtime import insisting, reconciler, renewal
+from mageflow_core.machine import Verdict
+from mageflow_core.runtime import insisting, reconciler, renewal, runner
+from mageflow_core.stores.protocol import LEASE_LOST, Claimed
 
 Until = Callable[..., Awaitable[None]]
 
@@ -21,6 +23,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses take one turn of the loop."""
     monkeypatch.setattr(insisting, "PAUSE", 0)
     monkeypatch.setattr(reconciler, "PAUSE", 0)
+    monkeypatch.setattr(runner, "PAUSE", 0)
 
 
 class Away:
@@ -215,15 +218,82 @@ async def test_a_body_that_meets_the_outage_itself_fails_as_any_other(mf: Magefl
     assert await (await ask.start()).result(timeout=10) == 2
 
 
-async def test_a_job_of_an_unknown_task_is_released_while_the_store_is_away(mf: Mageflow) -> None:
+@pytest.mark.parametrize("method", ["unknown", "pass_on"])
+async def test_a_job_of_an_unknown_task_is_passed_on_when_the_store_is_back(
+    mf: Mageflow, method: str
+) -> None:
     from mageflow_core.backends import Delivery, Disposal
     from mageflow_core.machine import Job
 
-    Away(mf, "unknown", 1, before=True)
+    # Given a store that is away when a worker finds that it does not know a task
     site: Any = mf._site
+    passed: list[str] = []
+
+    async def pass_on(jobs: Any) -> None:
+        passed.extend(job.key for job in jobs)
+
+    site.store.pass_on = pass_on
+    away = Away(mf, method, 2, before=True)
+    # When it is back, then others are told of the job, which nobody may send again before long
     handled = await site.runner.run(Delivery(job=Job("x", 1, 1, "unheard", "", None, None)))
     assert handled.disposal is Disposal.RELEASE
+    assert away.came_back.is_set()
+    assert passed == ["x"]
     assert site.runner.bodies == {}
+
+
+def leases_lost(mf: Mageflow) -> Callable[[], None]:
+    """Lets nothing be claimed in an open app, until the returned function is called."""
+    store: Any = mf._site.store  # type: ignore[union-attr]
+    whole = store.claim
+
+    async def claim(*_: Any) -> Claimed:
+        return Claimed(Verdict.RELEASE, LEASE_LOST)
+
+    def renewed() -> None:
+        store.claim = whole
+
+    store.claim = claim
+    return renewed
+
+
+async def test_jobs_that_come_before_lost_leases_are_renewed_run_when_they_are(
+    mf: Mageflow,
+) -> None:
+    # Given a worker whose leases were lost
+    @mf.task
+    async def work() -> int:
+        return 1
+
+    renewed = leases_lost(mf)
+    run = await mf.start(swarm([work] * 3))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert await run[0].status() == "queued"
+    # When it has renewed them
+    renewed()
+    # Then the jobs that it was given run at once, and were not let go
+    assert await run.result(timeout=10) == [1, 1, 1]
+
+
+async def test_who_stops_does_not_wait_for_lost_leases(mf: Mageflow) -> None:
+    from mageflow_core.backends import Delivery, Disposal
+    from mageflow_core.machine import Job
+
+    # Given a job that cannot be claimed yet
+    @mf.task(name="work")
+    async def work() -> int:
+        return 1
+
+    site: Any = mf._site
+    leases_lost(mf)
+    job = Job("x", 1, 1, "work", "", None, None)
+    running = asyncio.create_task(site.runner.run(Delivery(job=job)))
+    await asyncio.sleep(0)
+    # When its worker stops
+    site.runner.stop_all()
+    # Then it is let go
+    assert (await asyncio.wait_for(running, 10)).disposal is Disposal.RELEASE
 
 
 async def test_closing_while_the_store_is_away_closes(caplog: pytest.LogCaptureFixture) -> None:

@@ -38,7 +38,7 @@ from mageflow_core.runtime.body import Body, Stop, exit_of
 from mageflow_core.runtime.doubts import Doubts
 from mageflow_core.runtime.failing import failed
 from mageflow_core.runtime.inputs import Inputs
-from mageflow_core.runtime.insisting import insist
+from mageflow_core.runtime.insisting import PAUSE, insist
 from mageflow_core.runtime.running import Running, running
 from mageflow_core.runtime.threads import Threads
 from mageflow_core.signatures.binding import Bound
@@ -119,8 +119,8 @@ class Runner:
         body = self.bodies[name] = Body(run_id, path)
         try:
             if task is None:
-                await self._store.unknown(job.key)
-                await self._store.pass_on([job])
+                await insist(lambda: self._store.unknown(job.key), job.key)
+                await insist(lambda: self._store.pass_on([job]), job.key)
                 return Handled(Disposal.RELEASE)
             if task.is_async:
                 return await self._claimed(job, task, body, delivery.native)
@@ -129,9 +129,6 @@ class Runner:
                 return await self._claimed(job, task, body, delivery.native)
             finally:
                 body.after_thread(self._threads.room.release)
-        except StoreUnavailable:
-            log.warning("the store does not answer: %s is left to be sent again", job.key)
-            return Handled(Disposal.RELEASE)
         except Exception as error:  # of a store, or ours: no backend can do anything about it
             log.exception(_broken(body), job.key)
             return Handled(Disposal.FAILED, error)
@@ -144,6 +141,11 @@ class Runner:
         request = ClaimRequest(body.path, job.attempt, claim_id, self._worker)
         hit("runner.claiming")
         claimed = await insist(lambda: self._store.claim(body.run_id, request), job.key)
+        while claimed.too_early and body.stopped is None:
+            # As when the store was away for longer than a lease. To let go of a job that waits in
+            # a backend would leave it there until it counts as overdue.
+            await asyncio.sleep(PAUSE)
+            claimed = await insist(lambda: self._store.claim(body.run_id, request), job.key)
         work = claimed.work
         if work is None:
             return Handled(REFUSED[claimed.verdict])

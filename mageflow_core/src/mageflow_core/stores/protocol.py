@@ -79,10 +79,18 @@ class Work:
     input: Input
 
 
+LEASE_LOST = "the lease of the worker is lost"
+
+
 class Claimed(NamedTuple):
     verdict: Verdict
     why: str = ""
     work: Work | None = None
+
+    @property
+    def too_early(self) -> bool:
+        """Whether it is only until this worker renews its lease that it may claim nothing."""
+        return self.verdict is Verdict.RELEASE and self.why == LEASE_LOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
