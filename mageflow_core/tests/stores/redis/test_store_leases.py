@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from simulation.bodies import failure_of
 
 from mageflow_core.client.loopthread import LoopThread
 from mageflow_core.machine import Failed, Policy, Returned
-from mageflow_core.stores.protocol import Work
+from mageflow_core.stores.protocol import LEASE_LOST, Work
+from mageflow_core.stores.redis import upkeep
 from mageflow_core.stores.redis.keys import bucket_of
 from mageflow_core.stores.redis.leases import NUMBERS, Leases, Tenure
 
@@ -232,6 +234,9 @@ async def test_a_renewal_is_answered_with_what_holds(stores: Stores, mine: Handl
     assert await renewed(tenure.member) == [now + 31_000, 0]
     await mine.begin("r/1")
     stores.advance(31)
+    now = round(stores.clock.time * 1000)
+    assert await renewed(tenure.member) == [now + 30_000, 1]
+    await mine.store.server.on_bucket("leave", bucket_of("r"), tenure.member, 100)
     assert await renewed(tenure.member) == [0, 0]
 
 
@@ -257,17 +262,40 @@ async def test_a_lease_is_lost_when_its_time_is_over_and_not_before(
     assert await other.done(again) is None
 
 
+async def test_a_lease_that_has_ended_goes_on_if_nobody_has_taken_anything_over(
+    stores: Stores, mine: Handle, other: Handle
+) -> None:
+    # Given a lease that nobody could renew in time, as when the server was away
+    await mine.create(swarm(task("ok-a"), task("ok-b")))
+    work = await mine.begin("r/0")
+    stores.advance(LEASE + 5)
+    # Then: what it claims now would be lost with the rest
+    claimed = await mine.claim("r/1")
+    assert (claimed.verdict, claimed.why) == ("release", LEASE_LOST)
+    assert claimed.too_early
+    # When
+    assert await mine.renew()
+    # Then
+    assert await lease_of(mine) == LEASE
+    await mine.begin("r/1")
+    assert await other.look() == []
+    assert await mine.done(work) is None
+    assert (await mine.store.node("r/0")).crashes == 0
+
+
 async def test_who_finds_its_lease_lost_begins_anew_and_that_is_no_crash(
     stores: Stores, mine: Handle, other: Handle
 ) -> None:
-    # Given
-    await mine.create(swarm(task("ok-a"), task("ok-b")))
+    # Given a lease that has ended, and of which somebody has taken a part over
+    await mine.create(swarm(task("ok-a"), task("ok-b"), task("ok-c")))
     zombie = await mine.begin("r/0")
+    await mine.begin("r/1")
     before = mine.store._leases.of("w1")
+    assert before is not None
     stores.advance(LEASE)
+    await other.store._upkeep._lose(["r/1"], before.member, crashed=True)
     # Then: what it claims now would be lost with the rest
-    verdict, why, _ = await mine.claim("r/1")
-    assert (verdict, why) == ("release", "the lease of the worker is lost")
+    assert (await mine.claim("r/2")).too_early
     # When
     assert not await mine.renew()
     # Then
@@ -276,10 +304,33 @@ async def test_who_finds_its_lease_lost_begins_anew_and_that_is_no_crash(
     assert await mine.done(zombie) == "the claim is lost"
     assert await mine.renew()
     await mine.begin("r/0")
-    await mine.begin("r/1")
+    await mine.begin("r/2")
     after = mine.store._leases.of("w1")
     assert after is not before
     assert await other.look() == []
+
+
+async def test_after_a_silence_workers_get_the_time_to_renew_their_leases(
+    stores: Stores, mine: Handle, other: Handle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a reconciler that had no answer for so long that leases have ended meanwhile
+    passed = 0.0
+    real_time = time.monotonic
+    monkeypatch.setattr(upkeep, "monotonic", lambda: real_time() + passed)
+    await mine.create(swarm(task("ok-a"), task("ok-b")))
+    work = await mine.begin("r/0")
+    await other.begin("r/1", worker="dead")
+    assert await other.look() == []
+    passed += LEASE
+    stores.advance(LEASE)
+    # When it looks, then it does not take their workers for dead
+    assert await other.look() == []
+    assert await mine.renew()
+    # When they had the time to say that they live, then it does
+    passed += LEASE / 3
+    stores.advance(LEASE / 3)
+    assert [job.key for job in await other.look()] == ["r/1"]
+    assert await mine.done(work) is None
 
 
 async def test_what_others_have_taken_over_is_told_by_the_next_renewal(

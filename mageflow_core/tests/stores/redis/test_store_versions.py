@@ -143,6 +143,8 @@ async def test_a_worker_that_had_claimed_it_leaves_all_the_same(
             await store.store.leave("w1", crashed=False)
         else:
             stores.advance(30)
+            store.look_everywhere()
+            await store.store.work()
             assert not await store.renew("w1")
     # Then
     assert store.ear.keys == [beside("r")]

@@ -8,6 +8,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from time import monotonic
 from typing import Any, TypeVar
 
 from mageflow_core.errors import StoreError
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 DUE_AT_ONCE = 100  # entries of a bucket that one call of work() serves
 OWN, OTHERS = 5.0, 15.0  # seconds after which a bucket is looked at in any case
+SPARED = 3.0  # seconds that others get at least to renew their leases after a silence
 A_LEAP = 1.0  # seconds that a clock does not drift between two renewals
 MENTIONED_AT_ONCE = 100  # jobs in one message to the others
 WAITING, CLAIMED = 10**13, 10**14  # see names.lua
@@ -52,6 +54,8 @@ class Upkeep:
         self._stop_listening: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._strange: set[str] = set()  # claimed by this worker, and not run by it
+        self._heard_at = monotonic()  # when the server last answered
+        self._spared_until = 0.0  # leases that have ended, by the same clock
 
     def open(self, listener: Listener) -> None:
         self._listener = listener
@@ -87,6 +91,7 @@ class Upkeep:
             self._learn_time(),
             *(self._server.on_bucket("renew", b, tenure.member, lease) for b in before),
         )
+        self._heard()
         self._know(members)
         for bucket, (until, _) in zip(before, held, strict=True):
             if until == 1 and tenure.until.get(bucket) == before[bucket]:
@@ -202,6 +207,11 @@ class Upkeep:
     async def _work_on(self, bucket: int) -> None:
         found = await self._server.on_bucket("look", bucket, DUE_AT_ONCE)
         now, due, unsent, lost, next_time = found
+        self._heard()
+        spared = self._spared_until - monotonic() if lost else 0.0
+        if spared > 0:
+            lost = []
+            self._next[bucket] = min(self._next[bucket], self._server.now() + spared)
         moved = await all_of(
             *(self._fire(entry) for entry in due),
             *(self._resend(key, now, waited=False) for key in unsent),
@@ -211,6 +221,14 @@ class Upkeep:
             self._next[bucket] = 0.0
         elif next_time and bucket in self._mine:
             self._next[bucket] = min(self._next[bucket], int(next_time) / 1000)
+
+    def _heard(self) -> None:
+        """That a lease has ended says nothing of its worker where nobody could renew it, this one
+        included, since the server was away: all of them get the time to do so."""
+        now, lease = monotonic(), self._server.options.lease
+        if now - self._heard_at > lease / 2:
+            self._spared_until = now + max(lease / 3, SPARED)
+        self._heard_at = now
 
     async def _fire(self, entry: str) -> bool:
         kind, _, key = entry.partition(" ")

@@ -29,7 +29,7 @@ from mageflow_core.names import key_of, split_key
 from mageflow_core.stores.memory.agenda import Entry
 from mageflow_core.stores.memory.outbox import LONGEST_WAIT, Outbox
 from mageflow_core.stores.memory.state import RunState
-from mageflow_core.stores.protocol import Claimed, WorkerInfo
+from mageflow_core.stores.protocol import LEASE_LOST, Claimed, WorkerInfo
 from mageflow_core.stores.redis.keys import bucket_of
 
 AT_ONCE = 100  # of a bucket: due entries, unsent jobs, lost leases and claims of each
@@ -167,7 +167,7 @@ class Reference(WatchedStore):
             answer = machine.claim(Draft(state, now, self.policy), request)
             first = answer.verdict is Verdict.RUN and answer.why != "asked again"
             if first and not self._keep_lease(bucket, request.worker, tenure):
-                return Claimed(Verdict.RELEASE, "the lease of the worker is lost")
+                return Claimed(Verdict.RELEASE, LEASE_LOST)
         key = key_of(run_id, request.path)
         had_job = self.outbox.sent_at(key) is not None
         claimed = await super().claim(run_id, request)
@@ -203,7 +203,7 @@ class Reference(WatchedStore):
                     del tenure.until[bucket]
                 else:
                     tenure.until[bucket] = until
-            elif until <= now:
+            elif until == 0:
                 held = False
             else:
                 tenure.until[bucket] = self.leases[place] = now + self.lease
