@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from mageflow_conformance.flows import call
 from mageflow_conformance.ledger import Ledger
 from mageflow_conformance.servers import RedisServer
@@ -13,20 +15,25 @@ from mageflow_conformance.waiting import eventually
 from mageflow_conformance.witness import BEGUN, ENDED, LOST
 from mageflow_core import swarm
 
-LEASE = 3.0  # seconds
+LEASE = 2.0  # seconds
 SHORT = 24  # items
 WAITED = 14  # items that have begun when the others have waited for longer than a second
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_work_goes_on_at_once_when_the_server_is_back_and_nothing_counts_as_lost(
-    make_site: Callable[..., Any], make_server: Callable[..., RedisServer], ledger: Ledger
+    make_site: Callable[..., Any],
+    make_server: Callable[..., RedisServer],
+    ledger: Ledger,
+    workers: int,
 ) -> None:
-    # Given a worker with more jobs than slots, two of which are taken for long
+    # Given more jobs than slots, two of which are taken for long
     server = make_server()
     site = make_site(server.url, lease=LEASE)
-    await site.worker(slots=4)
+    for _ in range(workers):
+        await site.worker(slots=4 // workers)
     mf = await site.watch()
-    away, longest = call("sleep", seconds=2.2 * LEASE), call("sleep", seconds=4 * LEASE)
+    away, longest = call("sleep", seconds=3 * LEASE), call("sleep", seconds=5 * LEASE)
     short = [call("sleep", seconds=0.4)] * SHORT
     run = await mf.start(swarm([away, longest, *short], max_concurrency=None))
     await eventually(lambda: len(ledger.of(BEGUN)) >= WAITED, within=20)
