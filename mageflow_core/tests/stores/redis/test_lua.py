@@ -198,7 +198,7 @@ def test_a_table_is_filled_when_something_is_asked_of_it_and_once(
 def test_what_is_filled_late_only_fills_its_table(part: str) -> None:
     text = "\n".join(line for line in FILES[part].splitlines() if not line.startswith("--"))
     begins = re.findall(r"^(?! |end\b|\}|\)|$)(.*)$", text, re.MULTILINE)
-    made = rf"(local function \w+\(|local \w+ = |function {LAZY[part]}\.\w+\()"
+    made = rf"(local function \w+\(|local \w+ = |function {LAZY[part]}\.\w+\(|{LAZY[part]}\.\w+ = )"
     assert [line for line in begins if not re.match(made, line)] == []
 
 
@@ -219,12 +219,12 @@ def test_only_what_a_step_needs_is_filled(server: RedisServer) -> None:
 
 # --- how wide -----------------------------------------------------------------------------------
 COUNTED = """
-local write_records = effects.write_records
-function effects.write_records()
+local save = draft.save
+function draft.save()
   local count = 0
   for _ in pairs(draft.changed) do count = count + 1 end
   redis.call('RPUSH', 'widths', count)
-  write_records()
+  save()
 end
 """
 
@@ -232,7 +232,7 @@ end
 @pytest.fixture
 async def wide(stores: Stores) -> Handle:
     store = await stores.open_at()
-    steps = Steps({"clock": CLOCK, "effects": FILES["effects"] + COUNTED})
+    steps = Steps({"clock": CLOCK, "draft": FILES["draft"] + COUNTED})
     store.store._steps = store.store.server._steps = steps
     return store
 

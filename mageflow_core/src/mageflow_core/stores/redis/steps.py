@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from mageflow_core.stores.redis.scripts import NOTHING, Script, compose
 
 BUCKET = ("clock", "names")
-RECORDS = (*BUCKET, "lazy", "draft", "index", "effects", "values", "parking")
+READING = (*BUCKET, "lazy", "draft", "index", "effects")
+RECORDS = (*READING, "making", "values", "parking")
 MACHINE = (
     *RECORDS,
     "above",
@@ -23,6 +24,7 @@ MACHINE = (
 LAZY: Mapping[str, str] = {
     "values": "values",
     "index": "index",
+    "effects": "effects",
     "parking": "parking",
     "children": "children",
     "turning": "life",
@@ -46,7 +48,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "add": (*MACHINE, "errors", "locating", "growing", "add"),
     "close": (*MACHINE, "errors", "locating", "growing", "close"),
     "steer": (*MACHINE, "errors", "locating", "retrying", "steer"),
-    "claim": (*RECORDS, "above", "claim"),
+    "claim": (*READING, "parking", "above", "claim"),
     "report": (*MACHINE, "queueing", "report"),
     "lose": (*MACHINE, "queueing", "lose"),
     "fire": (*MACHINE, "fire"),

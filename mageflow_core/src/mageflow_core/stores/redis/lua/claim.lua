@@ -4,46 +4,56 @@
 local path, attempt, id, worker = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local number, lease_until, lease = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
+local function name_of(ref) return ref == '$' and 'm' or 'v' .. ref end
+
 -- The text behind a ref, false where it must be put together or read in chunks.
 local function text_of(ref)
-  local text = draft.field(ref == '$' and 'm' or 'v' .. ref)
+  local text = draft.texts[name_of(ref)]
   return text and text ~= '' and text
 end
 
 -- {'run', whole, fence, attempt, generation, sent at, until when the lease holds, labels,
---  signature, message, previous, arguments above, dependencies, signature of the container}. Where
--- `whole` is 0 the worker reads the rest itself.
+--  signature, message, previous, arguments above, dependencies, signature of the container}, ''
+-- where there is none of them. Where `whole` is 0 the worker reads the rest itself.
 local function work(node)
-  local wanted, around, top = { 'b' .. node.sig }, {}, node
-  local function want(ref) wanted[#wanted + 1] = ref == '$' and 'm' or 'v' .. ref end
-  want(node.msg)
-  if node.prev then want(node.prev) end
-  for _, pair in ipairs(node.deps or {}) do want(pair[2]) end
+  local body, previous, needed = 'b' .. node.sig, node.prev, node.deps
+  local wanted, top = { body, name_of(node.msg) }, node
+  local around, dependencies = '', '' -- an empty list takes longer to answer than a text
+  if previous then wanted[3] = name_of(previous) end
+  if needed then
+    for _, pair in ipairs(needed) do wanted[#wanted + 1] = name_of(pair[2]) end
+  end
   while top.parent and top.role ~= 'callback' do
     top = draft.node_at(top.parent)
     if top.args then
+      if around == '' then around = {} end
       wanted[#wanted + 1] = 'b' .. top.sig
       table.insert(around, 1, 'b' .. top.sig)
     end
   end
   draft.fetch(wanted)
-  local whole = top.role ~= 'callback'
-    or (not top.about and draft.node_at(top.parent).kind ~= 'swarm')
-  local message, previous = text_of(node.msg), node.prev and text_of(node.prev)
-  local parent = node.parent and draft.node_at(node.parent)
-  whole = whole and message and (previous or not node.prev)
-  local dependencies, arguments = {}, {}
-  for _, pair in ipairs(node.deps or {}) do
-    local text = text_of(pair[2])
-    whole = whole and text
-    dependencies[#dependencies + 1] = pair[1]
-    dependencies[#dependencies + 1] = text or ''
+  local texts, message = draft.texts, text_of(node.msg)
+  local whole = message and (top.role ~= 'callback'
+    or (not top.about and draft.node_at(top.parent).kind ~= 'swarm'))
+  if previous then
+    previous = text_of(previous)
+    whole = whole and previous
   end
-  for _, name in ipairs(around) do arguments[#arguments + 1] = draft.texts[name] end
+  if needed then
+    dependencies = {}
+    for _, pair in ipairs(needed) do
+      local text = text_of(pair[2])
+      whole = whole and text
+      dependencies[#dependencies + 1] = pair[1]
+      dependencies[#dependencies + 1] = text or ''
+    end
+  end
+  for position = 1, #around do around[position] = texts[around[position]] end
   return {
     'run', whole and 1 or 0, node.fence, node.attempt - node.before, node.gen,
-    node.sent_at or node.queued, lease_until, draft.run.labels or '', draft.texts['b' .. node.sig],
-    message or '', previous or '', arguments, dependencies, parent and parent.sig or '',
+    node.sent_at or node.queued, lease_until, draft.run.labels or '', texts[body],
+    message or '', previous or '', around, dependencies,
+    node.parent and draft.node_at(node.parent).sig or '',
   }
 end
 
@@ -91,20 +101,22 @@ local function claim()
   end
   if not keep_lease() then return { 'release', 'the lease of the worker is lost' } end
   draft.edit(node)
+  local unusual = node.due or node.parked
   if node.due then -- an older job came when its time had come: before its timer did
     node.due = nil
     effects.at('due', path, false)
   end
+  if node.parked then effects.unpark(node) end
   node.fence = node.fence + 1
   node.claim, node.number = id, tonumber(number)
   node.st = 'active'
   node.started = draft.now
   node.worker = worker
-  effects.withdraw(node)
-  effects.stands[path] = node.number
   above.count_bodies(node, 1)
   local answer = work(node)
-  effects.flush()
+  if path == '' then index.update(node) end
+  redis.call('ZADD', names.jobs, names.CLAIMED + number, names.run_id .. path)
+  if unusual then effects.flush() else draft.save() end -- the usual has no further effects
   return answer
 end
 

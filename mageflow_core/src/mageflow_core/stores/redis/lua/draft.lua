@@ -17,7 +17,6 @@ local draft = {
   changed = {}, -- paths of nodes
   writes = {},  -- further fields and values to write
   width = 0, looked = 0,
-  signatures = {},
 }
 local ENDED = { done = true, failed = true, canceled = true, skipped = true }
 
@@ -29,33 +28,32 @@ local defaults = { __index = {
   v = 1, cbs = 0, marks = 0, reopened = 0, plans = 0, events = 0, parkings = 0,
 } }
 
--- Times in ms and limits.
-function draft.policy()
-  draft.limits = draft.limits or cjson.decode(ARGV[1])
-  return draft.limits
-end
-
 -- --- reading -----------------------------------------------------------------------------------
 -- One round trip inside the server for all fields that are not here yet.
 function draft.fetch(wanted)
-  local missing = {}
-  for _, name in ipairs(wanted) do
-    if draft.texts[name] == nil then
-      missing[#missing + 1] = name
-      draft.texts[name] = false
+  local texts, missing, count = draft.texts, {}, 0
+  for index = 1, #wanted do
+    local name = wanted[index]
+    if texts[name] == nil then
+      count = count + 1
+      missing[count] = name
     end
   end
-  if #missing == 0 then return end
+  if count == 0 then return end
   local found = redis.call('HMGET', KEYS[1], unpack(missing))
-  for index, name in ipairs(missing) do draft.texts[name] = found[index] end
+  for index = 1, count do texts[missing[index]] = found[index] end
 end
 
 function draft.field(name)
-  if draft.texts[name] == nil then draft.fetch({ name }) end
-  return draft.texts[name]
+  local text = draft.texts[name]
+  if text == nil then
+    text = redis.call('HGET', KEYS[1], name)
+    draft.texts[name] = text
+  end
+  return text
 end
 
--- A record knows its place while it is here; see `effects.write_records`.
+-- A record knows its place while it is here; see `draft.save`.
 function draft.placed(node, path)
   local parent = names.parent_of(path)
   node.path, node.parent, node.role = path, parent, 'child'
@@ -105,17 +103,6 @@ function draft.open(path, ahead)
   return draft.run.v <= draft.VERSION
 end
 
-function draft.signature(id)
-  local found = draft.signatures[id]
-  if not found then
-    found = cjson.decode(draft.field('s' .. id))
-    draft.signatures[id] = found
-  end
-  return found
-end
-
-function draft.of(node) return draft.signature(node.sig) end
-
 -- --- writing -----------------------------------------------------------------------------------
 function draft.edit(node)
   if not draft.changed[node.path] then
@@ -130,21 +117,24 @@ function draft.edit_run()
   return draft.run
 end
 
-function draft.write(name, text)
-  draft.writes[#draft.writes + 1] = name
-  draft.writes[#draft.writes + 1] = text
-  draft.texts[name] = text
+-- Write all that is new; records are over with that.
+function draft.save()
+  local writes, count = draft.writes, #draft.writes
+  for path in pairs(draft.changed) do
+    local node = draft.nodes[path]
+    if node.res == path then node.res = true end
+    if node.carried == path then node.carried = true end
+    node.path, node.parent, node.role = nil, nil, nil
+    writes[count + 1] = 'n' .. path
+    writes[count + 2] = cmsgpack.pack(node)
+    count = count + 2
+  end
+  if draft.run_changed then
+    writes[count + 1] = 'run'
+    writes[count + 2] = cmsgpack.pack(draft.run)
+    count = count + 2
+  end
+  for first = 1, count, 4000 do
+    redis.call('HSET', KEYS[1], unpack(writes, first, math.min(first + 3999, count)))
+  end
 end
-
-function draft.new_node(path, position, signature_id)
-  local found = draft.signature(signature_id)
-  local node = draft.placed({ sig = signature_id, pos = position }, path)
-  if found.kind ~= 'task' then node.kind, node.args = found.kind, found.args end
-  if found.ok or found.err then node.calls = 1 end
-  draft.nodes[path] = node
-  return draft.edit(node)
-end
-
-function draft.new_inner(inner) return setmetatable(inner, defaults) end
-
-function draft.has_room() return draft.width + draft.looked < draft.WIDTH end

@@ -1,21 +1,23 @@
 -- What happens together with the changed records, and how all of it is applied.
-local effects = {
-  stands = {},     -- path -> a job to be sent, the number of the worker that has claimed it, false
-  sent = {},       -- jobs in the order in which they were made
-  todo = {}, head = 1, -- {kind, path} for `containers.work_off`, in the order in which it was added
-  timers = false,  -- entry -> time, or false
-  events = false, signals = false, parked = false, -- lists
-  ended = false,   -- whether some node has; 'root' if it was that one
-  settled = false,
-}
+-- Path -> a job to be sent, the number of the worker that has claimed it, or false.
+effects.stands = {}
+effects.sent = {} -- jobs in the order in which they were made
+effects.todo = {} -- {kind, path} for `containers.work_off`, in the order in which it was added
+effects.head = 1
+-- timers: entry -> time, or false. events, signals, parked: lists. ended: whether some node has;
+-- 'root' if it was that one. settled: whether the run is now. All absent at first.
 local UNCONFIRMED = 10000 -- ms after which a job is sent again if nobody says that it was sent
 local SOON = 15000        -- ms within which somebody looks at every bucket in any case
 
 function effects.push(kind, path) effects.todo[#effects.todo + 1] = { kind, path } end
 
 function effects.add(list, value)
-  effects[list] = effects[list] or {}
-  effects[list][#effects[list] + 1] = value
+  local found = effects[list]
+  if found then
+    found[#found + 1] = value
+  else
+    effects[list] = { value }
+  end
 end
 
 function effects.send(node)
@@ -55,30 +57,16 @@ function effects.log(what, node, detail)
 end
 
 -- --- applying ----------------------------------------------------------------------------------
--- Records are over with that.
-function effects.write_records()
-  local writes, count = draft.writes, #draft.writes
-  for path in pairs(draft.changed) do
-    local node = draft.nodes[path]
-    if node.res == path then node.res = true end
-    if node.carried == path then node.carried = true end
-    node.path, node.parent, node.role = nil, nil, nil
-    writes[count + 1] = 'n' .. path
-    writes[count + 2] = cmsgpack.pack(node)
-    count = count + 2
-  end
-  if draft.run_changed then
-    writes[count + 1] = 'run'
-    writes[count + 2] = cmsgpack.pack(draft.run)
-    count = count + 2
-  end
-  for first = 1, count, 4000 do
-    redis.call('HSET', KEYS[1], unpack(writes, first, math.min(first + 3999, count)))
+local function write_events()
+  for _, event in ipairs(effects.events) do
+    local number = draft.run.events
+    draft.write('h' .. number % draft.run.cap, cmsgpack.pack(event))
+    draft.edit_run().events = number + 1
   end
 end
 
 -- Gives the jobs that are to be sent.
-function effects.move_jobs()
+local function move_jobs()
   local add, remove, sendable = {}, {}, {}
   for _, job in ipairs(effects.sent) do
     if effects.stands[job[1]] == job then
@@ -100,7 +88,7 @@ function effects.move_jobs()
   return sendable
 end
 
-function effects.move_timers()
+local function move_timers()
   local first = nil
   for entry, time in pairs(effects.timers) do
     if time then
@@ -119,17 +107,17 @@ end
 function effects.flush()
   local root = draft.changed[''] and draft.nodes['']
   if root and (root.mark or root.st ~= draft.run.shown) then index.update(root) end
-  for _, event in ipairs(effects.events or {}) do
-    local number = draft.run.events
-    draft.write('h' .. number % draft.run.cap, cmsgpack.pack(event))
-    draft.edit_run().events = number + 1
+  if effects.events then write_events() end
+  draft.save()
+  local sendable = move_jobs()
+  if effects.timers then move_timers() end
+  if effects.parked then
+    for _, change in ipairs(effects.parked) do redis.call(unpack(change)) end
   end
-  effects.write_records()
-  local sendable = effects.move_jobs()
-  if effects.timers then effects.move_timers() end
-  for _, change in ipairs(effects.parked or {}) do redis.call(unpack(change)) end
-  for _, signal in ipairs(effects.signals or {}) do
-    names.publish('control', cjson.encode({ 'signal', names.run_id, signal[1], signal[2] }))
+  if effects.signals then
+    for _, signal in ipairs(effects.signals) do
+      names.publish('control', cjson.encode({ 'signal', names.run_id, signal[1], signal[2] }))
+    end
   end
   local seen = effects.ended or effects.signals -- of what is to stop, much is over at once
   if effects.settled or effects.ended == 'root' or (seen and draft.texts.w) then

@@ -1,11 +1,11 @@
 -- A table of functions that is filled when the first of them is asked for: all functions are made
 -- anew for each call of a script, and most steps need few of them.
 local filling = { __index = function(module, name)
-  local fill = rawget(module, 1)
-  if not fill then return nil end
+  local fill = module[1]
   module[1] = nil
+  setmetatable(module, nil)
   fill(module)
-  return rawget(module, name)
+  return module[name]
 end }
 
 local function lazy(fill) return setmetatable({ fill }, filling) end

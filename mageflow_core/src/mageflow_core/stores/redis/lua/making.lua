@@ -1,0 +1,38 @@
+-- What most steps do with a draft, and a claim does not: signatures, new nodes, further fields.
+local signatures = {} -- id -> what is needed here of it
+
+-- Times in ms and limits.
+function draft.policy()
+  draft.limits = draft.limits or cjson.decode(ARGV[1])
+  return draft.limits
+end
+
+function draft.signature(id)
+  local found = signatures[id]
+  if not found then
+    found = cjson.decode(draft.field('s' .. id))
+    signatures[id] = found
+  end
+  return found
+end
+
+function draft.of(node) return signatures[node.sig] or draft.signature(node.sig) end
+
+function draft.write(name, text)
+  draft.writes[#draft.writes + 1] = name
+  draft.writes[#draft.writes + 1] = text
+  draft.texts[name] = text
+end
+
+function draft.new_node(path, position, signature_id)
+  local found = draft.signature(signature_id)
+  local node = draft.placed({ sig = signature_id, pos = position }, path)
+  if found.kind ~= 'task' then node.kind, node.args = found.kind, found.args end
+  if found.ok or found.err then node.calls = 1 end
+  draft.nodes[path] = node
+  return draft.edit(node)
+end
+
+function draft.new_inner(inner) return setmetatable(inner, defaults) end
+
+function draft.has_room() return draft.width + draft.looked < draft.WIDTH end
