@@ -22,11 +22,9 @@ MACHINE = (
     "containers",
 )
 LAZY: Mapping[str, str] = {
-    "values": "values",
     "index": "index",
     "effects": "effects",
     "parking": "parking",
-    "children": "children",
     "turning": "life",
     "chain": "chain",
     "swarm": "swarm",

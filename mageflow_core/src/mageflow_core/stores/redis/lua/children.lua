@@ -1,8 +1,15 @@
 -- The parts of a container: a chain's steps and a swarm's items by position, a graph's nodes by
 -- name.
+local children = {}
 local KEPT_FAILURES = 10
+local last = {} -- the place that was asked for last: mostly it is asked for again
 
-function children.path(parent, segment) return parent.path .. '/' .. segment end
+function children.path(parent, segment)
+  if last.parent ~= parent or last.segment ~= segment then
+    last = { parent = parent, segment = segment, path = parent.path .. '/' .. segment, sig = false }
+  end
+  return last.path
+end
 
 function children.plan_of(id) return string.match(id, '^%d+%.') end
 
@@ -16,8 +23,7 @@ function children.signature_in(ranges, plan, position)
   return plan .. (found[2] + (position - found[1]) * found[3])
 end
 
--- The id of the signature of a child; of a graph's by name.
-function children.signature_of(parent, segment)
+local function find_signature(parent, segment)
   local found = draft.of(parent)
   local plan = children.plan_of(parent.sig)
   if found.kind == 'graph' then
@@ -27,9 +33,12 @@ function children.signature_of(parent, segment)
   return draft.field('i' .. children.path(parent, segment))
 end
 
-function children.position_of(parent, segment)
-  if parent.kind ~= 'graph' then return segment end
-  return cjson.decode(draft.field('g' .. parent.sig .. '/' .. segment)).pos
+-- The id of the signature of a child; of a graph's by name.
+function children.signature_of(parent, segment)
+  children.path(parent, segment)
+  local place = last
+  place.sig = place.sig or find_signature(parent, segment)
+  return place.sig
 end
 
 -- What is stored of a child, if anything; what it is made of comes along.
@@ -47,7 +56,10 @@ function children.edit(parent, segment)
   local path = children.path(parent, segment)
   local node = draft.node_at(path)
   if node then return draft.edit(node) end
-  local position = children.position_of(parent, segment)
+  local position = segment
+  if parent.kind == 'graph' then
+    position = cjson.decode(draft.field('g' .. parent.sig .. '/' .. segment)).pos
+  end
   return draft.new_node(path, position, children.signature_of(parent, segment))
 end
 

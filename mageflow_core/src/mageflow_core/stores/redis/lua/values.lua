@@ -1,4 +1,5 @@
 -- What is written once: values and signatures.
+local values = {}
 local INLINE = 65536 -- bytes; longer values have keys of their own
 
 -- A value of the run's, or the marker that it has a key of its own.
