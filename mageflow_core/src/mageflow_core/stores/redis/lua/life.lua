@@ -30,7 +30,8 @@ end
 -- The node's turn has come: queue it, or wait for the time that its options give.
 function life.begin(node, message, previous, dependencies)
   local found = draft.of(node)
-  node.msg, node.prev, node.deps = message, previous, dependencies
+  -- What has its default is left out: every field costs time whenever the record is read.
+  node.msg, node.prev, node.deps = message ~= '$' and message or nil, previous, dependencies
   node.st = 'queued'
   node.queued = draft.now
   if found.eta then
@@ -49,7 +50,7 @@ end
 -- Begin a child, anew where it ended or was left in an earlier generation.
 function life.begin_child(parent, child, message, previous, dependencies)
   if child.st ~= 'pending' then life.reopen(child) end
-  child.round = parent.gen
+  child.round = parent.gen > 1 and parent.gen or nil
   child.slot = 1
   parent.inner.begun = parent.inner.begun + 1
   life.begin(child, message, previous, dependencies)

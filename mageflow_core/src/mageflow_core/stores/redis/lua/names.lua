@@ -1,9 +1,9 @@
 -- Keys and paths. KEYS[1] is `{namespace:bucket}:r:<run id>`, or `{namespace:bucket}:` where a
 -- script works on the bucket; every other key begins with the same tag, so that one slot has all.
-local tag = string.sub(KEYS[1], 1, string.find(KEYS[1], '}:', 1, true) + 1)
+local tag, run_id = string.match(KEYS[1], '^({.-}:)r?:?(.*)$')
 local names = {
   tag = tag,
-  run_id = string.sub(KEYS[1], #tag + 3),
+  run_id = run_id,
   -- Where each node with an open job stands, by score: to be sent again at that time (unconfirmed);
   -- WAITING plus when it is overdue in a backend's queue; CLAIMED plus the number of its worker.
   jobs = tag .. 'jobs', WAITING = 1e13, CLAIMED = 1e14,
@@ -15,12 +15,13 @@ local names = {
 local parents = {}
 
 function names.parent_of(path)
+  if path == '' then return nil end
   local parent = parents[path]
-  if parent == nil then
-    parent = string.match(path, '^(.*)[/~]') or false
+  if not parent then
+    parent = string.match(path, '^(.*)[/~]')
     parents[path] = parent
   end
-  return parent or nil
+  return parent
 end
 
 -- Channels begin with the namespace alone.
