@@ -3,6 +3,7 @@
 from mageflow_conformance.servers.aio import Aio
 from mageflow_conformance.servers.cluster import RedisCluster
 from mageflow_conformance.servers.errors import MissingServer, ServerFailed
+from mageflow_conformance.servers.local import LocalServer
 from mageflow_conformance.servers.redis import RedisServer
 from mageflow_conformance.servers.replica import RedisReplica
 from mageflow_conformance.servers.requiring import require_redis
@@ -10,6 +11,7 @@ from mageflow_conformance.servers.wire import Wire, WireError
 
 __all__ = [
     "Aio",
+    "LocalServer",
     "MissingServer",
     "RedisCluster",
     "RedisReplica",

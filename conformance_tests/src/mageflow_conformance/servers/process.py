@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,13 +28,16 @@ class ServerProcess:
     server, which may end much earlier than the process.
     """
 
-    def __init__(self, command: list[str], *, log: Path) -> None:
+    def __init__(
+        self, command: list[str], *, log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603  # the command is ours
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=environment,
                 start_new_session=True,  # Ctrl-C is for the tests, which then end it
             )
         self._guard = subprocess.Popen(  # noqa: S603
