@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "_packages.sh"
 SYSTEMD = "/run/systemd/system"  # there where it runs
 INSTALLING = 'source "$0"; install_server some-redis some-redis-server some-service'
+INSTALLING_RABBIT = 'source "$0"; install_rabbit'
+PLACES = (SYSTEMD, "/proc", "/usr/sbin")  # what the script looks at besides PATH
 TOOLS = ("bash", "env", "sh", "id", "printf")
 
 
@@ -24,24 +27,34 @@ class Machine:
 
     @property
     def systemd(self) -> Path:
-        return self.folder / "systemd"
+        return Path(f"{self.folder}{SYSTEMD}")
 
     @property
     def bin(self) -> Path:
         return self.folder / "bin"
 
-    def has(self, name: str, then: str = "exit 0") -> None:
+    def has(self, name: str, then: str = ":") -> None:
         path = self.bin / name
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.folder}/calls"\n{then}\n', "utf-8")
         path.chmod(0o755)
 
-    def install(self) -> subprocess.CompletedProcess[str]:
+    @property
+    def proc(self) -> Path:
+        return self.folder / "proc"
+
+    def runs(self, name: str, *, pid: int) -> None:
+        (self.proc / str(pid)).mkdir(parents=True)
+        (self.proc / str(pid) / "comm").write_text(f"{name}\n", "utf-8")
+
+    def install(self, how: str = INSTALLING) -> subprocess.CompletedProcess[str]:
         text = SCRIPT.read_text("utf-8")
-        assert SYSTEMD in text
+        for place in PLACES:
+            assert place in text
+            text = re.sub(f"(?<![\\w/]){place}(?![\\w/])", f"{self.folder}{place}", text)
         script = self.folder / "test"
-        script.write_text(text.replace(SYSTEMD, str(self.systemd)), "utf-8")
+        script.write_text(text, "utf-8")
         return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", INSTALLING, str(script)],
+            ["bash", "-euo", "pipefail", "-c", how, str(script)],
             check=False,
             capture_output=True,
             text=True,
@@ -69,10 +82,10 @@ def machine(tmp_path: Path) -> Machine:
     return made
 
 
-def debian(machine: Machine, program: str = "some-redis-server") -> None:
-    """Installing any package brings the program."""
+def debian(machine: Machine, program: str = "some-redis-server", *, then: str = ":") -> None:
+    """Installing any package brings the program, and does what else is told."""
     brings = f'[ "$1" = update ] || {{ echo "#!/bin/sh" >"{machine.bin}/{program}"; '
-    brings += f'{shutil.which("chmod")} +x "{machine.bin}/{program}"; }}'
+    brings += f'{shutil.which("chmod")} +x "{machine.bin}/{program}"; {then}; }}'
     machine.has("apt-get", f'echo "runlevel $RUNLEVEL" >>"{machine.folder}/calls"\n{brings}')
     machine.has("service")
     machine.has("update-rc.d")
@@ -114,7 +127,7 @@ def test_a_missing_program_is_installed_and_its_service_neither_runs_nor_will(
 def test_where_systemd_runs_the_service_is_masked_until_it_is_disabled(machine: Machine) -> None:
     # Given
     debian(machine)
-    machine.systemd.mkdir()
+    machine.systemd.mkdir(parents=True)
     # When
     done = machine.install()
     # Then
@@ -169,3 +182,65 @@ def test_a_package_that_does_not_bring_its_program_is_an_error(machine: Machine)
     # Then
     assert done.returncode == 1
     assert "some-redis is installed and has no some-redis-server" in done.stderr
+
+
+def epmd(machine: Machine, pid: int) -> str:
+    """What makes one run, in words of a shell."""
+    folder = machine.proc / str(pid)
+    return f'{shutil.which("mkdir")} -p "{folder}"; echo epmd >"{folder}/comm"'
+
+
+@pytest.fixture
+def sudoer(machine: Machine) -> Machine:
+    """Return one whose user is not root, so that what root does is seen: also `kill`."""
+    (machine.bin / "id").write_text("#!/bin/sh\necho 1000\n", "utf-8")
+    machine.has("sudo", 'shift; case "$1" in kill | true) ;; *) exec "$@" ;; esac')
+    machine.has("stat", "echo rabbitmq")
+    return machine
+
+
+def test_rabbitmq_that_is_there_is_left_alone_with_its_epmd(machine: Machine) -> None:
+    # Given
+    sbin = Path(f"{machine.folder}/usr/sbin")
+    sbin.mkdir(parents=True)
+    machine.has("rabbitmq-server")
+    (machine.bin / "rabbitmq-server").rename(sbin / "rabbitmq-server")  # not on a user's PATH
+    debian(machine)
+    machine.runs("epmd", pid=41)
+    # When
+    done = machine.install(INSTALLING_RABBIT)
+    # Then
+    assert (done.returncode, done.stderr, machine.calls) == (0, "", [])
+
+
+def test_the_epmd_that_installing_rabbitmq_has_started_is_ended_and_no_other(
+    sudoer: Machine,
+) -> None:
+    # Given
+    debian(sudoer, "rabbitmq-server", then=epmd(sudoer, 42))
+    sudoer.runs("epmd", pid=41)
+    sudoer.runs("beam.smp", pid=43)
+    # When
+    done = sudoer.install(INSTALLING_RABBIT)
+    # Then
+    assert done.returncode == 0, done.stderr
+    assert "service rabbitmq-server stop" in sudoer.calls
+    assert [call for call in sudoer.calls if " kill " in call] == ["sudo -n kill 42"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_where_systemd_runs_epmd_is_disabled_as_well_unless_it_was_there(
+    machine: Machine, there: bool
+) -> None:
+    # Given
+    debian(machine, "rabbitmq-server")
+    machine.systemd.mkdir(parents=True)
+    if there:
+        machine.has("epmd")
+    # When
+    done = machine.install(INSTALLING_RABBIT)
+    # Then
+    assert done.returncode == 0, done.stderr
+    services = "rabbitmq-server" if there else "rabbitmq-server epmd.socket epmd.service"
+    assert f"systemctl mask --runtime --quiet {services}" in machine.calls
+    assert f"systemctl disable --now --quiet {services}" in machine.calls
