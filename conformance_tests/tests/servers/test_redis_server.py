@@ -12,6 +12,8 @@ import pytest
 from mageflow_conformance.servers import Aio, RedisServer, ServerFailed, Wire, WireError
 from mageflow_conformance.waiting import eventually_sync
 
+pytestmark = pytest.mark.usefixtures("redis")
+
 
 def test_a_server_answers_when_start_has_returned_and_is_gone_after_close() -> None:
     # Given

@@ -6,6 +6,8 @@ import pytest
 
 from mageflow_conformance.servers import RedisReplica, RedisServer, ServerFailed
 
+pytestmark = pytest.mark.usefixtures("redis")
+
 
 def test_a_replica_has_what_its_master_has_and_takes_its_place() -> None:
     # Given

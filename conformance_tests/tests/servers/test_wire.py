@@ -11,6 +11,8 @@ from mageflow_conformance.servers import RedisServer, Wire, WireError
 from mageflow_conformance.servers.ports import free_port, free_port_pair, is_free
 from mageflow_conformance.servers.wire import decode, encode
 
+pytestmark = pytest.mark.usefixtures("redis")
+
 
 def test_commands_are_written_as_lists_of_texts() -> None:
     assert encode(("SET", "é", 1)) == b"*3\r\n$3\r\nSET\r\n$2\r\n\xc3\xa9\r\n$1\r\n1\r\n"

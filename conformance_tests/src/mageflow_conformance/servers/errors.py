@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MissingServer(Exception):
-    """The server's program is not on PATH; the message says how to install it."""
+    """The server's program is not found; the message says how to install it."""
 
 
 class ServerFailed(Exception):
