@@ -15,6 +15,10 @@ class Capabilities:
     late_registration: tasks can be registered while it serves.
     async_native: runs coroutines on the caller's event loop.
     loses_jobs_at_exit: jobs not yet run are gone with the process; the store has them still.
+    redelivers: gives a job whose worker died to another one by itself, within seconds.
+    keeps_jobs: jobs not yet run outlive a restart of the engine, however that is configured.
+    priority: runs jobs of a high priority before others that wait.
+    reports_waiting: tells how many jobs no worker has taken.
     """
 
     embedded: bool = False
@@ -22,3 +26,7 @@ class Capabilities:
     late_registration: bool = False
     async_native: bool = True
     loses_jobs_at_exit: bool = False
+    redelivers: bool = False
+    keeps_jobs: bool = False
+    priority: bool = False
+    reports_waiting: bool = False

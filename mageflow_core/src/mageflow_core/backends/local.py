@@ -22,7 +22,11 @@ class AsyncioBackend(TaskManager):
 
     name = "asyncio"
     caps = Capabilities(
-        embedded=True, late_registration=True, async_native=True, loses_jobs_at_exit=True
+        embedded=True,
+        late_registration=True,
+        async_native=True,
+        loses_jobs_at_exit=True,
+        priority=True,
     )
 
     def __init__(self) -> None:
