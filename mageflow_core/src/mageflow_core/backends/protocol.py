@@ -78,8 +78,9 @@ class Host(Protocol):
         and `SettingsError` where the store is not shared."""
         ...
 
-    async def end(self) -> None:
-        """Stop the bodies that still run after their grace, and leave. Twice is once."""
+    async def end(self, grace: float | None = None) -> None:
+        """Stop the bodies that still run after their grace, and leave. grace: seconds, where the
+        engine has given them time already, in place of the setting. Twice is once."""
         ...
 
 

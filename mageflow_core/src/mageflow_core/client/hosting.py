@@ -25,8 +25,8 @@ class Hosting:
             self._app.serves = False
             raise
 
-    async def end(self) -> None:
+    async def end(self, grace: float | None = None) -> None:
         try:
-            await self._app.close()
+            await self._app.close(grace=grace)
         finally:
             self._app.serves = False
