@@ -242,6 +242,28 @@ async def test_a_job_of_an_unknown_task_is_passed_on_when_the_store_is_back(
     assert site.runner.bodies == {}
 
 
+async def test_a_job_that_its_backend_gives_to_others_is_not_sent_by_them_as_well(
+    mf: Mageflow,
+) -> None:
+    from mageflow_core.backends import Delivery, Disposal
+    from mageflow_core.machine import Job
+
+    # Given a backend that has another worker get what this one releases
+    site: Any = mf._site
+    site.runner._gives_back = True
+    said: list[str] = []
+
+    async def unknown(key: str) -> None:
+        said.append(key)
+
+    site.store.unknown, site.store.pass_on = unknown, None
+    # When a job comes whose task is not known here
+    handled = await site.runner.run(Delivery(job=Job("x", 1, 1, "unheard", "", None, None)))
+    # Then it is released, and nobody is asked to send it once more
+    assert handled.disposal is Disposal.RELEASE
+    assert said == ["x"]
+
+
 def leases_lost(mf: Mageflow) -> Callable[[], None]:
     """Lets nothing be claimed in an open app, until the returned function is called."""
     store: Any = mf._site.store  # type: ignore[union-attr]

@@ -15,6 +15,8 @@ class Capabilities:
     late_registration: tasks can be registered while it serves.
     async_native: runs coroutines on the caller's event loop.
     loses_jobs_at_exit: jobs not yet run are gone with the process; the store has them still.
+    gives_back: a job that is released goes to another worker by itself; without it the core has it
+    sent again.
     redelivers: gives a job whose worker died to another one by itself, within seconds.
     keeps_jobs: jobs not yet run outlive a restart of the engine, however that is configured.
     priority: runs jobs of a high priority before others that wait.
@@ -26,6 +28,7 @@ class Capabilities:
     late_registration: bool = False
     async_native: bool = True
     loses_jobs_at_exit: bool = False
+    gives_back: bool = False
     redelivers: bool = False
     keeps_jobs: bool = False
     priority: bool = False

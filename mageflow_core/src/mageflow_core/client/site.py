@@ -114,6 +114,7 @@ class Site:
             max_value_bytes=settings.max_value_bytes,
             default_timeout=settings.default_timeout,
             namespace=settings.namespace,
+            gives_back=self.backend.caps.gives_back,
         )
 
     @classmethod

@@ -62,7 +62,8 @@ Check = Callable[[Signature[Any], int], Signature[Any]]
 
 class Runner:
     """Implements the adapters' `Runner`. `find` gives the task of a name, `check` refuses a
-    signature that cannot follow at a depth, or gives it as it is to be stored."""
+    signature that cannot follow at a depth, or gives it as it is to be stored. `gives_back`: what
+    is released here goes to other workers without the store."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Runner:
         max_value_bytes: int,
         default_timeout: float | None,
         namespace: str,
+        gives_back: bool = False,
     ) -> None:
         self.bodies: dict[str, Body] = {}
         self.doubts = Doubts(store, self.bodies)
@@ -87,6 +89,7 @@ class Runner:
         self._max_value_bytes = max_value_bytes
         self._default_timeout = default_timeout
         self._namespace = namespace
+        self._gives_back = gives_back
         self._inputs = Inputs(store)
         self._claims = count(1)
         self._options: dict[tuple[str, int], tuple[Options, Options]] = {}
@@ -120,7 +123,8 @@ class Runner:
         try:
             if task is None:
                 await insist(lambda: self._store.unknown(job.key), job.key)
-                await insist(lambda: self._store.pass_on([job]), job.key)
+                if not self._gives_back:  # else both would send it: twice as often each time
+                    await insist(lambda: self._store.pass_on([job]), job.key)
                 return Handled(Disposal.RELEASE)
             if task.is_async:
                 return await self._claimed(job, task, body, delivery.native)
