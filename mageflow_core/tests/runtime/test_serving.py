@@ -112,6 +112,14 @@ async def test_a_store_that_nobody_else_sees_is_refused_by_its_setting() -> None
         await Mageflow().serve()
 
 
+async def test_a_backend_of_other_processes_wants_a_store_that_they_see(
+    remote: type[Remote],
+) -> None:
+    with pytest.raises(SettingsError, match="name a store that processes share"):
+        await Mageflow(store="memory://").opened()
+    assert remote.roles == [], "nothing was opened"
+
+
 async def test_an_app_that_is_not_to_work_does_not_serve(make_process: Any) -> None:
     mf: Mageflow = await make_process(worker=False)
     with pytest.raises(SettingsError, match="worker is false"):

@@ -55,6 +55,12 @@ class Site:
                 f"{safe_url(settings.store)!r}: nothing would ever run. Name a store that "
                 "processes share, or let this one have a worker"
             )
+        if not embedded and not self.store.shared:
+            raise SettingsError(
+                f"backend {settings.backend!r} runs tasks in processes that see nothing of what is "
+                f"in the store {safe_url(settings.store)!r}: name a store that processes share, "
+                "such as redis://localhost:6379/0"
+            )
         self._opens_backend = self.works or not embedded
         opened = {settings.backend: self.backend} if self._opens_backend else {}
         self.checker = Checker(
