@@ -85,8 +85,9 @@ def test_a_wrong_setting_is_found_and_the_rest_is_looked_at(command: Command) ->
 
 def test_a_backend_that_is_not_installed_is_found_with_what_to_do(command: Command) -> None:
     (problem,) = wrong(examined(command, 1, MAGEFLOW_BACKEND="celery"))
-    assert problem["name"] == "a flow on celery and memory://"
-    assert "no backend 'celery' is installed; installed: asyncio" in problem["detail"]
+    assert problem["name"] == "backend: celery"
+    there = ", ".join(installed(BACKENDS))
+    assert f"no backend 'celery' is installed; installed: {there}" in problem["detail"]
     assert "pip install mageflow-celery==" in problem["detail"]
 
 
@@ -271,8 +272,9 @@ def test_the_store_can_be_another_than_that_of_the_settings(
 def test_backends_are_listed_with_their_capabilities(command: Command) -> None:
     ran = command("backends", "--json")
     assert ran.returncode == 0, ran.stderr
-    (asyncio,) = json.loads(ran.stdout)
-    assert asyncio["name"] == "asyncio"
+    listed = {each["name"]: each for each in json.loads(ran.stdout)}
+    assert list(listed) == list(installed(BACKENDS))
+    asyncio = listed["asyncio"]
     assert asyncio["distribution"] == "mageflow-core"
     assert asyncio["version"] == version("mageflow-core")
     assert asyncio["problem"] is None
@@ -295,7 +297,7 @@ def test_a_backend_that_does_not_load_is_listed_with_its_problem(
     monkeypatch.setattr(backends, "load_backend", broken)
     ran = CliRunner().invoke(app, ["backends", "--json"])
     assert ran.exit_code == 1
-    (asyncio,) = json.loads(ran.stdout)
+    asyncio, *_ = json.loads(ran.stdout)
     assert asyncio["capabilities"] is None
     assert asyncio["problem"] == "ImportError: no module named 'engine'"
     for_people = CliRunner().invoke(app, ["backends"])

@@ -11,14 +11,15 @@ import typer
 from mageflow.cli.checks import SHOWN, Check, plugins, versions
 from mageflow.cli.output import FAILED, AsJson, print_json, stdout, table, warnings_left_out
 from mageflow.cli.shared import Namespace, StoreUrl, given
-from mageflow.cli.trial import flow_check, store_checks
+from mageflow.cli.trial import backend_checks, flow_check, store_checks
 from mageflow_core.errors import MageflowError, SettingsError
 from mageflow_core.loading import BACKENDS, STORES
 from mageflow_core.settings import Settings, safe_url
 
 
 def doctor(as_json: AsJson = False, store: StoreUrl = None, namespace: Namespace = None) -> None:
-    """Check the installation, the settings and the store: whether a flow of one task runs."""
+    """Check the installation, the settings, the store and the backend: whether a flow of one
+    task runs."""
     options = given(store=store, namespace=namespace)
     settings, reading = _settings(options)
     checks = [versions(), reading, *plugins(BACKENDS, "backend"), *plugins(STORES, "store")]
@@ -62,9 +63,12 @@ def _shown(settings: Settings, options: dict[str, Any]) -> Iterator[tuple[str, A
 
 
 async def _tried(settings: Settings) -> list[Check]:
-    """The store first: where it does not answer, no flow need be tried."""
+    """The store and the backend first: where they do not answer, no flow need be tried."""
     try:
         found = await store_checks(settings)
     except MageflowError as error:
         return [Check(f"store {safe_url(settings.store)}", "problem", str(error))]
-    return [await flow_check(settings), *found]
+    checked = await backend_checks(settings)
+    if any(check.state == "problem" for check in checked):
+        return [*checked, *found]
+    return [await flow_check(settings), *checked, *found]

@@ -9,6 +9,7 @@ from mageflow.cli.checks import Check
 from mageflow.cli.shared import impatient
 from mageflow.cli.workers import tasks_of
 from mageflow_core import Mageflow
+from mageflow_core.backends.loader import load_backend
 from mageflow_core.errors import MageflowError, RunNotFound
 from mageflow_core.settings import Settings, safe_url
 from mageflow_core.stores.loader import load_store
@@ -41,6 +42,20 @@ def _check_of(finding: Finding) -> Check:
     return Check(f"store: {finding.subject}", finding.state, detail)
 
 
+async def backend_checks(settings: Settings) -> list[Check]:
+    """What the backend says of its engine, where it has one."""
+    name = f"backend: {settings.backend}"
+    try:
+        if load_backend(settings.backend).from_settings(settings).caps.embedded:
+            return []
+        async with Mageflow(settings=impatient(settings)) as app:
+            health = await app.health()
+    except (MageflowError, ImportError) as error:
+        return [Check(name, "problem", str(error))]
+    waiting = "" if health.waiting is None else f"; jobs that wait for a worker: {health.waiting:,}"
+    return [Check(name, "ok" if health.reachable else "problem", f"{health.detail}{waiting}")]
+
+
 def workers_check(alive: Sequence[WorkerInfo]) -> Check:
     if not alive:
         detail = "none is alive: what is started waits until `mageflow worker MODULE` starts one"
@@ -56,6 +71,7 @@ async def flow_check(settings: Settings) -> Check:
     namespace = settings.namespace[: MOST - len(OWN)] + OWN
     app = Mageflow(settings=settings.model_copy(update={"namespace": namespace, "worker": True}))
     app.task(name="doctor")(answer)
+    app.serves = True  # its worker is in this process, whatever the backend
     try:
         async with app:
             run = await app.start(app.registry.find("doctor"), {"question": 1}, ttl=KEPT)
