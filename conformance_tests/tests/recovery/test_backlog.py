@@ -68,7 +68,7 @@ class QueueBackend:
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[QueueBackend]]:
-    monkeypatch.setattr("mageflow_core.client.app.load_backend", lambda _: QueueBackend)
+    monkeypatch.setattr("mageflow_core.client.backends.load_backend", lambda _: QueueBackend)
     yield QueueBackend
     QueueBackend.queue.clear()
     QueueBackend.sent.clear()

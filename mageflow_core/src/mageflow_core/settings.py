@@ -82,7 +82,8 @@ class Settings(BaseSettings):
 
     backend: str = "asyncio"
     """The backend that moves the work, by the name that it is installed under; `mageflow backends`
-    lists them. `asyncio` runs everything in this process."""
+    lists them. `asyncio` runs everything in this process. Several have commas between them: the
+    first one has the tasks that name none."""
 
     store: str = "memory://"
     """URL of the store that keeps the runs; `memory://` is gone with the process."""
@@ -253,6 +254,19 @@ class Settings(BaseSettings):
         _check_environment(os.environ)
         files = [InitSettingsSource(settings_cls, each.values) for each in _files(Path.cwd())]
         return init_settings, env_settings, *files
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The names in `backend`."""
+        return tuple(self.backend.split(","))
+
+    @field_validator("backend")
+    @classmethod
+    def _backends_are_names(cls, value: str) -> str:
+        names = [name.strip() for name in value.split(",")]
+        if not all(names) or len(set(names)) < len(names):
+            raise ValueError("names of backends, each once, with commas between them")
+        return ",".join(names)
 
     @field_validator("namespace")
     @classmethod

@@ -343,7 +343,7 @@ async def test_priorities_of_tasks_and_signatures_are_kept(make_app: Any) -> Non
 async def test_a_delivery_that_comes_twice_runs_once(mf: Mageflow) -> None:
     # Given a backend that delivers everything twice, and once more later
     site: Any = mf._site
-    submit = site.backend.submit_many
+    submit = site.backends["asyncio"].submit_many
     seen: list[Job] = []
 
     async def twice(jobs: Any) -> Any:
@@ -351,7 +351,7 @@ async def test_a_delivery_that_comes_twice_runs_once(mf: Mageflow) -> None:
         await submit(jobs)
         return await submit(jobs)
 
-    site.backend.submit_many = twice
+    site.backends["asyncio"].submit_many = twice
     runs = 0
 
     @mf.task
@@ -365,7 +365,7 @@ async def test_a_delivery_that_comes_twice_runs_once(mf: Mageflow) -> None:
     run = await mf.start(swarm([work.sign(n=n) for n in range(10)]))
     assert await run.result(timeout=10) == list(range(10))
     await submit(list(seen))
-    await site.backend.quiet.wait()
+    await site.backends["asyncio"].quiet.wait()
     # Then each body ran once
     assert runs == 10
 

@@ -12,7 +12,13 @@ from mageflow_core import Mageflow, chain, sign
 from mageflow_core.backends import Host, TaskSpec
 from mageflow_core.backends.local import AsyncioBackend
 from mageflow_core.client import wrapping
-from mageflow_core.errors import ConfigurationError, SettingsError, SignatureError, UnknownTask
+from mageflow_core.errors import (
+    ConfigurationError,
+    SettingsError,
+    SignatureError,
+    UnknownBackend,
+    UnknownTask,
+)
 from mageflow_core.loading import Installed
 
 
@@ -136,7 +142,7 @@ def test_an_app_by_settings_gives_the_client_that_its_backend_works_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Wrapping, "from_settings", classmethod(lambda cls, _: cls()))
-    monkeypatch.setattr("mageflow_core.client.app.load_backend", lambda _: Wrapping)
+    monkeypatch.setattr("mageflow_core.client.backends.load_backend", lambda _: Wrapping)
     mf = Mageflow(backend="engine", warn_unclosed=False)
     assert isinstance(mf.native, Engine)
     assert mf.native is mf.native
@@ -171,10 +177,85 @@ def test_an_adapter_that_does_not_load_is_told_of_where_no_other_takes_the_clien
 # --- processes that the engine's own command has started ------------------------------------------
 async def test_a_host_works_until_it_ends(engine: Engine, installed: None, tmp_path: Path) -> None:
     mf = Mageflow(engine, warn_unclosed=False)
-    backend: Any = mf.make_backend()
+    backend: Any = mf.make_backend("engine")
     (host,) = backend.hosts
     with pytest.raises(SettingsError, match="no other process sees"):
         await host.begin()
     assert not mf.serves
     await host.end()
     await host.end()
+
+
+# --- several backends -----------------------------------------------------------------------------
+class Second(Wrapping):
+    name = "second"
+
+
+async def test_each_task_of_an_app_with_two_backends_goes_to_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given an app on two backends, with tasks bound to each
+    sent: dict[str, list[str]] = {"engine": [], "second": []}
+
+    def load(name: str) -> Any:
+        kind = {"engine": Wrapping, "second": Second}[name]
+
+        class Told(kind):  # type: ignore[misc, valid-type]
+            @classmethod
+            def from_settings(cls, settings: Any) -> Any:
+                return cls()
+
+            async def submit_many(self, jobs: Any) -> Any:
+                sent[name] += [job.task for job in jobs]
+                return await super().submit_many(jobs)
+
+        return Told
+
+    monkeypatch.setattr("mageflow_core.client.backends.load_backend", load)
+    mf = Mageflow(backend="engine, second", warn_unclosed=False)
+
+    @mf.task
+    def here(n: int) -> dict[str, int]:
+        return {"n": n + 1}
+
+    @mf.task(backend="second")
+    def there(n: int) -> dict[str, int]:
+        return {"n": 10 * n}
+
+    # When a flow goes over both
+    async with mf:
+        flow = chain(here, there, here.sign().options(backend="second"), here)
+        assert await result_of(mf, flow, {"n": 1}) == {"n": 22}
+        with pytest.raises(UnknownBackend, match="this app has engine, second"):
+            await mf.start(here.sign().options(backend="third"), {"n": 1})
+    # Then each has had what is its
+    assert sent == {"engine": ["here", "here"], "second": ["there", "here"]}
+    assert (mf.native, mf.native_of("second")) != (None, None)
+    with pytest.raises(UnknownBackend, match="no backend 'third': it has engine, second"):
+        mf.native_of("third")
+
+
+def test_clients_make_the_backends_unless_the_settings_name_theirs_and_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Mageflow(engine, warn_unclosed=False).settings.backends == ("engine",)
+    both = Mageflow(engine, backend="second,engine", warn_unclosed=False)
+    assert both.settings.backends == ("second", "engine")
+    with pytest.raises(ConfigurationError, match="two clients of engine were given"):
+        Mageflow(engine, Engine())
+
+
+async def test_native_tasks_run_where_they_are_native(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.task(double)
+    mf = Mageflow(engine, backend="asyncio,engine", warn_unclosed=False)
+    task = mf.adopt(double)
+    assert task is not None
+    assert (task.options.backend, task.options.queue) == ("engine", "theirs")
+
+
+@pytest.mark.parametrize("backend", ["", " ,taskiq", "taskiq,taskiq"])
+def test_a_list_of_backends_names_each_once(backend: str) -> None:
+    with pytest.raises(SettingsError, match="names of backends, each once"):
+        Mageflow(backend=backend)

@@ -182,7 +182,7 @@ async def test_jobs_that_were_not_taken_are_sent_again_in_time(make_app: Any, cl
     # Given a backend that takes nothing at first
     mf: Mageflow = await make_app(clock=clock)
     site: Any = mf._site
-    submit = site.backend.submit_many
+    submit = site.backends["asyncio"].submit_many
     refused: list[int] = []
 
     async def refuse(jobs: Sequence[Job]) -> Sequence[Exception | None]:
@@ -191,7 +191,7 @@ async def test_jobs_that_were_not_taken_are_sent_again_in_time(make_app: Any, cl
             return [BackendUnavailable()] * len(jobs)
         raise ConnectionError("still away")
 
-    site.backend.submit_many = refuse
+    site.backends["asyncio"].submit_many = refuse
 
     @mf.task
     async def work() -> int:
@@ -204,7 +204,7 @@ async def test_jobs_that_were_not_taken_are_sent_again_in_time(make_app: Any, cl
     clock.advance(11)
     while len(refused) < 2:  # noqa: ASYNC110 - nobody tells of it
         await asyncio.sleep(0)
-    site.backend.submit_many = submit
+    site.backends["asyncio"].submit_many = submit
     clock.advance(11)
     # Then the jobs go out once it takes them
     assert await run.result(timeout=10) == [1, 1, 1]

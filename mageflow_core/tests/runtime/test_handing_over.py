@@ -75,7 +75,7 @@ async def test_a_process_without_a_worker_opens_nothing_that_works(make_process:
     client: Mageflow = await make_process(worker=False)
     site = site_of(client)
     assert not site.works
-    assert not site.backend._open
+    assert not site.backends["asyncio"]._open
     assert site.quiet
     assert await site.store.workers() == []
     before = {task.get_name() for task in asyncio.all_tasks()}

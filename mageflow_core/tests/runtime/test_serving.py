@@ -21,7 +21,7 @@ from sharing import site_of
 from mageflow_core import Mageflow, chain
 from mageflow_core.backends.capabilities import Capabilities
 from mageflow_core.backends.local import AsyncioBackend
-from mageflow_core.client import app, serving
+from mageflow_core.client import backends, serving
 from mageflow_core.client.site import Site
 from mageflow_core.errors import (
     BackendError,
@@ -54,7 +54,7 @@ class Remote(AsyncioBackend):
 def remote(monkeypatch: pytest.MonkeyPatch) -> type[Remote]:
     monkeypatch.setattr(Remote, "roles", [])
     monkeypatch.setattr(Remote, "ends", None)
-    monkeypatch.setattr(app, "load_backend", lambda _: Remote)
+    monkeypatch.setattr(backends, "load_backend", lambda _: Remote)
     return Remote
 
 

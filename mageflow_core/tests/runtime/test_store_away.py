@@ -250,7 +250,7 @@ async def test_a_job_that_its_backend_gives_to_others_is_not_sent_by_them_as_wel
 
     # Given a backend that has another worker get what this one releases
     site: Any = mf._site
-    site.runner._gives_back = True
+    site.runner._gives_back = frozenset({"asyncio"})
     said: list[str] = []
 
     async def unknown(key: str) -> None:

@@ -43,17 +43,23 @@ def _check_of(finding: Finding) -> Check:
 
 
 async def backend_checks(settings: Settings) -> list[Check]:
-    """What the backend says of its engine, where it has one."""
-    name = f"backend: {settings.backend}"
+    """What the backends say of their engines, those that have one."""
+    found = [await _backend_check(settings, name) for name in settings.backends]
+    return [check for check in found if check is not None]
+
+
+async def _backend_check(settings: Settings, backend: str) -> Check | None:
+    name = f"backend: {backend}"
     try:
-        if load_backend(settings.backend).from_settings(settings).caps.embedded:
-            return []
-        async with Mageflow(settings=impatient(settings)) as app:
+        if load_backend(backend).from_settings(settings).caps.embedded:
+            return None
+        only = impatient(settings).model_copy(update={"backend": backend})
+        async with Mageflow(settings=only) as app:
             health = await app.health()
     except (MageflowError, ImportError) as error:
-        return [Check(name, "problem", str(error))]
+        return Check(name, "problem", str(error))
     waiting = "" if health.waiting is None else f"; jobs that wait for a worker: {health.waiting:,}"
-    return [Check(name, "ok" if health.reachable else "problem", f"{health.detail}{waiting}")]
+    return Check(name, "ok" if health.reachable else "problem", f"{health.detail}{waiting}")
 
 
 def workers_check(alive: Sequence[WorkerInfo]) -> Check:

@@ -43,9 +43,10 @@ def app_of(
 ) -> Mageflow:
     """The app of the suite. client: what it is put around. bare: without the suite's tasks."""
     own = {name: value for name, value in settings.items() if name != roles.HASTENED}
-    if client is not None:
+    clients = () if client is None else (client,)
+    if clients:
         own.pop("backend", None)
-    mf = FaultyApp(client, rules=rules, ledger=ledger, warn_unclosed=False, **own)
+    mf = FaultyApp(*clients, rules=rules, ledger=ledger, warn_unclosed=False, **own)
     return mf if bare else add_tasks(furnish(mf, ledger), ledger)
 
 

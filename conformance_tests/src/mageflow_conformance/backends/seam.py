@@ -49,19 +49,17 @@ class FaultyApp(Mageflow):
 
     def __init__(
         self,
-        native: Any = None,
-        /,
-        *,
+        *natives: Any,
         rules: Sequence[Mapping[str, Any]] = (),
         ledger: Ledger,
         **named: Any,
     ) -> None:
         self._rules = [Rule(**rule) for rule in rules]
         self._ledger = ledger
-        super().__init__(native, **named)
+        super().__init__(*natives, **named)
 
-    def make_backend(self) -> TaskManager:
-        made = super().make_backend()
+    def make_backend(self, name: str) -> TaskManager:
+        made = super().make_backend(name)
         return _FaultyBackend(made, self._rules, self._ledger) if self._rules else made
 
 

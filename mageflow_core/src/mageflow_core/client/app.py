@@ -12,13 +12,12 @@ from contextvars import Token
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
-from mageflow_core.backends.loader import load_backend
 from mageflow_core.backends.protocol import Health, TaskManager, TaskSpec
 from mageflow_core.client import ambient
+from mageflow_core.client.backends import Backends
 from mageflow_core.client.checking import Checker
 from mageflow_core.client.decorator import TaskDecorator
 from mageflow_core.client.found import Found
-from mageflow_core.client.hosting import Hosting
 from mageflow_core.client.loopthread import LoopThread
 from mageflow_core.client.node import Node
 from mageflow_core.client.parts import parts_below, parts_of, reserve
@@ -26,7 +25,6 @@ from mageflow_core.client.registry import Registry
 from mageflow_core.client.run import Run
 from mageflow_core.client.serving import serve
 from mageflow_core.client.site import Site
-from mageflow_core.client.wrapping import wrapped
 from mageflow_core.clock import Clock, SystemClock
 from mageflow_core.errors import (
     DataError,
@@ -60,7 +58,7 @@ T = TypeVar("T")
 
 class Mageflow:
     """Tasks and the flows made of them, on the backend and store that the settings name, or around
-    an engine's own client, as in `Mageflow(broker)`, whose tasks are adopted where they are.
+    engines' own clients, as in `Mageflow(broker)`, whose tasks are adopted where they are.
 
     Settings come from arguments, the environment, `mageflow.toml` and `[tool.mageflow]` in
     pyproject.toml, in that order of strength. Nothing is opened before the first use in an event
@@ -69,9 +67,7 @@ class Mageflow:
 
     def __init__(
         self,
-        native: Any = None,
-        /,
-        *,
+        *natives: Any,
         settings: Settings | None = None,
         clock: Clock | None = None,
         **named: Any,
@@ -85,14 +81,13 @@ class Mageflow:
         self.clock = clock or SystemClock()
         self.registry = Registry(self._adopted)
         self.instead: Mageflow | None = None  # works in this one's place; see `ambient.standing_in`
-        self.serves = False  # whether it is opened to work, on a backend that is not embedded
+        # The backends that it is opened to work on, embedded ones aside; `True` for all.
+        self.serves: bool | frozenset[str] = False
         self._site: Site | None = None
         self._opening: asyncio.Lock | None = None
         self._loop_thread = LoopThread()
         self._entered: list[Token[ambient.AnyApp | None]] = []
-        self._backend: TaskManager | None = None  # that lasts as long as the app
-        if native is not None:
-            self._keep(wrapped(native, self.settings))
+        self.backends = Backends(self, natives)
         self.task(name=BRANCH)(choose)
         ambient.made(self)
 
@@ -150,40 +145,34 @@ class Mageflow:
 
         return register(fn) if fn is not None else register
 
-    # --- the backend ----------------------------------------------------------------------------
+    # --- backends -------------------------------------------------------------------------------
     @property
     def native(self) -> Any:
         """The engine's own client: the one that was given, else the one that the backend works
         with; `None` where it has none. For the engine's own command, for one, as in
         `broker = mf.native`."""
-        if self._backend is None:
-            self._keep(self.make_backend())
-        assert self._backend is not None, "it was just made"
-        return self._backend.native
+        return self.backends.native(None)
 
-    def make_backend(self) -> TaskManager:
+    def native_of(self, backend: str) -> Any:
+        """`native`, of one of several backends. Raises `UnknownBackend`."""
+        return self.backends.native(backend)
+
+    def make_backend(self, name: str) -> TaskManager:
         """The one that was wrapped or asked for, else one for the next opening."""
-        if self._backend is not None:
-            return self._backend
-        made: TaskManager = load_backend(self.settings.backend).from_settings(self.settings)
-        return made
-
-    def _keep(self, backend: TaskManager) -> None:
-        self._backend = backend
-        if backend.name != self.settings.backend:
-            self.settings = self.settings.model_copy(update={"backend": backend.name})
-        backend.host(Hosting(self))
+        return self.backends.one(name)
 
     def adopt(self, native: Any) -> Task[..., Any, Any] | None:
-        """A native task of the engine's client, as a task of this app; `None` where it is none."""
-        spec = self._backend.adopt(native) if self._backend is not None else None
-        if spec is None:
+        """A native task of an engine's client, as a task of this app; `None` where it is none."""
+        found = self.backends.adopt(native)
+        if found is None:
             return None
-        known = self.registry.find(spec.name)
-        return known if known is not None else self._adopt(spec)
+        known = self.registry.find(found[0].name)
+        return known if known is not None else self._adopt(*found)
 
-    def _adopt(self, spec: TaskSpec) -> Task[..., Any, Any]:
-        options = make_options(queue=spec.queue) if spec.queue else NO_OPTIONS
+    def _adopt(self, spec: TaskSpec, backend: str | None) -> Task[..., Any, Any]:
+        said = {"queue": spec.queue, "backend": backend}
+        given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+        options = make_options(**given) if given else NO_OPTIONS
         task: Task[..., Any, Any] = Task(spec.fn, app=self, name=spec.name, options=options)
         self.registry.add(task)
         if self._site is not None:
@@ -191,11 +180,11 @@ class Mageflow:
         return task
 
     def _adopted(self) -> None:
-        """Have the native tasks that the client has by now; a task of the app's own that has the
-        same name stands before it."""
-        for spec in self._backend.natives() if self._backend is not None else ():
+        """Have the native tasks that there are by now; a task of the app's own that has the same
+        name stands before it."""
+        for spec, backend in self.backends.natives():
             if not self.registry.knows(spec.name):
-                self._adopt(spec)
+                self._adopt(spec, backend)
 
     def take_over(self, other: Mageflow) -> None:
         """Have the tasks of an app that was never opened."""
@@ -356,7 +345,7 @@ class Mageflow:
             self.registry,
             max_nodes=self.settings.max_nodes,
             closed_world=False,
-            backends=frozenset({self.settings.backend}),
+            backends=frozenset(self.settings.backends),
         )
 
     # --- open and closed ------------------------------------------------------------------------
@@ -411,9 +400,10 @@ class Mageflow:
         """
         await (self.instead.serve(stop=stop) if self.instead is not None else serve(self, stop))
 
-    async def health(self) -> Health:
-        """What the backend says of its engine; see `Health`."""
-        return await (await self._opened_site()).backend.health()
+    async def health(self, backend: str | None = None) -> Health:
+        """What a backend says of its engine, by default the first one; see `Health`."""
+        site = await self._opened_site()
+        return await site.backends[backend or self.settings.backends[0]].health()
 
     @property
     def worker_id(self) -> str | None:

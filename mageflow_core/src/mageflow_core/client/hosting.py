@@ -11,22 +11,23 @@ if TYPE_CHECKING:
 
 
 class Hosting:
-    """Implements the adapters' `Host`."""
+    """Implements the adapters' `Host`, for one backend of an app."""
 
-    def __init__(self, app: Mageflow) -> None:
+    def __init__(self, app: Mageflow, backend: str) -> None:
         self._app = app
+        self._backend = backend
 
     async def begin(self) -> None:
         check_serves(self._app)
-        self._app.serves = True
+        self._app.serves = frozenset({self._backend})
         try:
             await self._app.opened()
         except BaseException:
-            self._app.serves = False
+            self._app.serves = frozenset()
             raise
 
     async def end(self, grace: float | None = None) -> None:
         try:
             await self._app.close(grace=grace)
         finally:
-            self._app.serves = False
+            self._app.serves = frozenset()

@@ -46,30 +46,36 @@ class Site:
         self.loop = asyncio.get_running_loop()
         self._app = app
         self.store = self._make_store()
-        self.backend = app.make_backend()
-        embedded = self.backend.caps.embedded
-        self.works = settings.worker if embedded else app.serves
-        if embedded and not self.works and not self.store.shared:
+        self.backends = {name: app.make_backend(name) for name in settings.backends}
+        remote = [name for name, each in self.backends.items() if not each.caps.embedded]
+        self.works = bool(app.serves) if remote else settings.worker
+        if not remote and not self.works and not self.store.shared:
             raise SettingsError(
                 f"worker is false, and no other process sees what is in the store "
                 f"{safe_url(settings.store)!r}: nothing would ever run. Name a store that "
                 "processes share, or let this one have a worker"
             )
-        if not embedded and not self.store.shared:
+        if remote and not self.store.shared:
             raise SettingsError(
-                f"backend {settings.backend!r} runs tasks in processes that see nothing of what is "
+                f"backend {remote[0]!r} runs tasks in processes that see nothing of what is "
                 f"in the store {safe_url(settings.store)!r}: name a store that processes share, "
                 "such as redis://localhost:6379/0"
             )
-        self._opens_backend = self.works or not embedded
-        opened = {settings.backend: self.backend} if self._opens_backend else {}
+        self.opened = {
+            name: each for name, each in self.backends.items() if self.works or name in remote
+        }
+        self.served = {
+            name: each
+            for name, each in self.opened.items()
+            if self.works and (isinstance(app.serves, bool) or name in app.serves)
+        }
         self.checker = Checker(
             app.registry,
             max_nodes=settings.max_nodes,
-            closed_world=embedded and not self.store.shared,
-            backends=frozenset({settings.backend}),
+            closed_world=not remote and not self.store.shared,
+            backends=frozenset(self.backends),
         )
-        self.dispatcher = Dispatcher(self.store, opened, settings.backend)
+        self.dispatcher = Dispatcher(self.store, self.opened, settings.backends[0])
         self.threads = Threads(settings.threads)
         worker_id = new_worker_id()
         self.runner = self._make_runner(worker_id)
@@ -78,7 +84,8 @@ class Site:
             store=self.store,
             runner=self.runner,
             threads=self.threads,
-            backends=opened,
+            backends=self.served,
+            sends=frozenset(self.opened),
             tasks=app.registry.names,
             slots=settings.slots,
             grace=settings.shutdown_grace,
@@ -120,7 +127,8 @@ class Site:
             max_value_bytes=settings.max_value_bytes,
             default_timeout=settings.default_timeout,
             namespace=settings.namespace,
-            gives_back=self.backend.caps.gives_back,
+            gives_back=[name for name, each in self.backends.items() if each.caps.gives_back],
+            default_backend=settings.backends[0],
         )
 
     @classmethod
@@ -133,9 +141,9 @@ class Site:
         async with AsyncExitStack() as opened:  # what is open when the next thing fails is closed
             await site.store.open(site)
             opened.push_async_callback(site.store.close)
-            if site._opens_backend:
-                await site.backend.open("worker" if site.works else "client")
-                opened.push_async_callback(site.backend.close)
+            for name, backend in site.opened.items():
+                await backend.open("worker" if name in site.served else "client")
+                opened.push_async_callback(backend.close)
             if site.upkeep is not None:
                 opened.push_async_callback(site.upkeep.close)
                 await site.upkeep.open()
@@ -158,7 +166,8 @@ class Site:
             queue=task.options.queue,
             native=task.options.native,
         )
-        self.backend.register(spec, self.runner)
+        for backend in self.backends.values():
+            backend.register(spec, self.runner)
         if self.working is not None and self.upkeep is not None:
             self.upkeep.announce()
 
@@ -173,8 +182,8 @@ class Site:
         if self.upkeep is not None:
             results += await asyncio.gather(self.upkeep.close(), return_exceptions=True)
         results += await self._send_last()
-        if self._opens_backend:
-            await self.backend.close()
+        for backend in self.opened.values():
+            results += await asyncio.gather(backend.close(), return_exceptions=True)
         await self.store.close()
         for result in results:
             if isinstance(result, Exception):
@@ -182,12 +191,13 @@ class Site:
 
     def _hand_over(self) -> None:
         """Jobs that are queued in this process alone, and those to come, are for others."""
-        take_back = getattr(self.backend, "take_back", None)
-        if self.store.shared and take_back is not None:
-            if self.upkeep is not None:
-                self.upkeep.announce()  # that it serves nothing any more
-            self.dispatcher.withdraw(self._app.settings.backend)
-            self.dispatcher.on_jobs(take_back())
+        for name, backend in self.served.items():
+            take_back = getattr(backend, "take_back", None)
+            if self.store.shared and take_back is not None:
+                if self.upkeep is not None:
+                    self.upkeep.announce()  # that it serves nothing any more
+                self.dispatcher.withdraw(name)
+                self.dispatcher.on_jobs(take_back())
 
     async def _send_last(self) -> list[Any]:
         """What the upkeep and the worker's leave have made due is on its way to the dispatcher."""
@@ -211,8 +221,8 @@ class Site:
     @property
     def quiet(self) -> bool:
         """No body runs, and no job is on its way to one."""
-        backend_quiet = getattr(self.backend, "quiet", None)
-        return self.dispatcher.quiet and (backend_quiet is None or backend_quiet.is_set())
+        found = [getattr(each, "quiet", None) for each in self.backends.values()]
+        return self.dispatcher.quiet and all(each is None or each.is_set() for each in found)
 
     # --- the store's listener -------------------------------------------------------------------
     def on_jobs(self, jobs: Sequence[Job]) -> None:

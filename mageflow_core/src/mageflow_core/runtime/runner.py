@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
@@ -62,8 +62,8 @@ Check = Callable[[Signature[Any], int], Signature[Any]]
 
 class Runner:
     """Implements the adapters' `Runner`. `find` gives the task of a name, `check` refuses a
-    signature that cannot follow at a depth, or gives it as it is to be stored. `gives_back`: what
-    is released here goes to other workers without the store."""
+    signature that cannot follow at a depth, or gives it as it is to be stored. `gives_back`:
+    backends where what is released goes to other workers without the store."""
 
     def __init__(
         self,
@@ -76,7 +76,8 @@ class Runner:
         max_value_bytes: int,
         default_timeout: float | None,
         namespace: str,
-        gives_back: bool = False,
+        gives_back: Sequence[str] = (),
+        default_backend: str = "",
     ) -> None:
         self.bodies: dict[str, Body] = {}
         self.doubts = Doubts(store, self.bodies)
@@ -89,7 +90,8 @@ class Runner:
         self._max_value_bytes = max_value_bytes
         self._default_timeout = default_timeout
         self._namespace = namespace
-        self._gives_back = gives_back
+        self._gives_back = frozenset(gives_back)
+        self._default_backend = default_backend
         self._inputs = Inputs(store)
         self._claims = count(1)
         self._options: dict[tuple[str, int], tuple[Options, Options]] = {}
@@ -123,7 +125,8 @@ class Runner:
         try:
             if task is None:
                 await insist(lambda: self._store.unknown(job.key), job.key)
-                if not self._gives_back:  # else both would send it: twice as often each time
+                # Else both would send it: twice as often each time.
+                if (job.backend or self._default_backend) not in self._gives_back:
                     await insist(lambda: self._store.pass_on([job]), job.key)
                 return Handled(Disposal.RELEASE)
             if task.is_async:

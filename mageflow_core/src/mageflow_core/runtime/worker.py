@@ -42,6 +42,7 @@ class Worker:
         runner: Runner,
         threads: Threads,
         backends: Mapping[str, TaskManager],
+        sends: frozenset[str],
         tasks: Callable[[], frozenset[str]],
         slots: int,
         grace: float,
@@ -52,6 +53,7 @@ class Worker:
         self._runner = runner
         self._threads = threads
         self._backends = dict(backends)
+        self._sends = sends
         self._tasks = tasks
         self._slots = slots
         self._promised = self._grace = grace
@@ -67,7 +69,7 @@ class Worker:
             id=self.id,
             tasks=self._tasks(),
             slots=self._slots,
-            backends=frozenset() if self._stop.is_set() else frozenset(self._backends),
+            backends=frozenset() if self._stop.is_set() else self._sends,
             host=self._host,
             pid=getpid(),
             started_at=self._started_at,

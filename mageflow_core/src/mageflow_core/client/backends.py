@@ -1,0 +1,78 @@
+"""The backends of an app, the default one first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mageflow_core.backends.loader import load_backend
+from mageflow_core.backends.protocol import TaskManager, TaskSpec
+from mageflow_core.client.hosting import Hosting
+from mageflow_core.client.wrapping import wrapped
+from mageflow_core.errors import ConfigurationError, UnknownBackend
+
+if TYPE_CHECKING:
+    from mageflow_core.client.app import Mageflow
+
+
+class Backends:
+    """natives: clients of engines that the app is put around. Where the settings do not name all
+    of their backends, theirs are the app's, in the order of the clients."""
+
+    def __init__(self, app: Mageflow, natives: Sequence[Any]) -> None:
+        self._app = app
+        self._kept: dict[str, TaskManager] = {}  # those that last as long as the app
+        for native in natives:
+            backend = wrapped(native, app.settings)
+            if backend.name in self._kept:
+                raise ConfigurationError(
+                    f"two clients of {backend.name} were given: one app has one of each backend"
+                )
+            self._keep(backend)
+        if not self._kept.keys() <= set(app.settings.backends):
+            names = ",".join(self._kept)
+            app.settings = app.settings.model_copy(update={"backend": names})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._app.settings.backends
+
+    def one(self, name: str) -> TaskManager:
+        """The one that was wrapped or asked for, else one for the next opening."""
+        kept = self._kept.get(name)
+        if kept is not None:
+            return kept
+        made: TaskManager = load_backend(name).from_settings(self._app.settings)
+        return made
+
+    def native(self, name: str | None) -> Any:
+        """The client of an engine. Its backend lasts as long as the app from now on."""
+        name = name or self.names[0]
+        if name not in self.names:
+            raise UnknownBackend(
+                f"this app has no backend {name!r}: it has {', '.join(self.names)}"
+            )
+        if name not in self._kept:
+            self._keep(self._app.make_backend(name))
+        return self._kept[name].native
+
+    def _keep(self, backend: TaskManager) -> None:
+        self._kept[backend.name] = backend
+        backend.host(Hosting(self._app, backend.name))
+
+    # --- native tasks ---------------------------------------------------------------------------
+    def natives(self) -> Iterator[tuple[TaskSpec, str | None]]:
+        """All there are by now, and where they run, if that is not where all tasks do."""
+        for name, backend in self._kept.items():
+            for spec in backend.natives():
+                yield spec, self._place(name)
+
+    def adopt(self, native: Any) -> tuple[TaskSpec, str | None] | None:
+        for name, backend in self._kept.items():
+            spec = backend.adopt(native)
+            if spec is not None:
+                return spec, self._place(name)
+        return None
+
+    def _place(self, name: str) -> str | None:
+        return None if name == self.names[0] else name
