@@ -1,0 +1,6 @@
+"""MageFlow on Taskiq."""
+
+from mageflow_taskiq.backend import TaskiqBackend
+from mageflow_taskiq.settings import TaskiqSettings
+
+__all__ = ["TaskiqBackend", "TaskiqSettings"]

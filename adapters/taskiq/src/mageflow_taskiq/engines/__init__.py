@@ -1,0 +1,85 @@
+"""The kinds of brokers. Those that are extras are imported where they are used only."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from taskiq import AsyncBroker
+
+from mageflow_core.errors import ConfigurationError
+from mageflow_core.settings import Settings
+from mageflow_taskiq.engines.engine import Engine
+from mageflow_taskiq.settings import TaskiqSettings
+
+__all__ = ["Engine", "engine_of", "make_broker"]
+
+GROUP = "mageflow"
+EXTRAS = {"rabbitmq": "taskiq_aio_pika", "nats": "taskiq_nats"}
+
+
+def make_broker(said: TaskiqSettings, settings: Settings) -> AsyncBroker:
+    """The broker of these settings; it connects to nothing yet. Raises `ConfigurationError` where
+    what it needs is not installed."""
+    queue = said.queue or f"{settings.namespace}.taskiq"
+    serves = said.serves or (queue,)
+    broker: AsyncBroker
+    if said.kind == "rabbitmq":
+        broker = _extra("rabbitmq").RabbitBroker(
+            said.url,
+            queue=queue,
+            serves=serves,
+            queue_type=said.queue_type,
+            qos=settings.slots,
+        )
+    elif said.kind == "nats":
+        broker = _extra("nats").JetStreamBroker(
+            said.url, queue=queue, redeliver_after=said.redeliver_after
+        )
+    else:
+        redis = import_module("mageflow_taskiq.engines.redis")
+        options: dict[str, Any] = {
+            "queue_name": queue,
+            "serves": serves,
+            "socket_connect_timeout": 5,
+            "socket_timeout": 10,
+        }
+        if said.kind == "redis-stream":
+            idle = round(said.redeliver_after * 1000)
+            options |= {"consumer_group_name": GROUP, "idle_timeout": idle}
+        kind = redis.StreamBroker if said.kind == "redis-stream" else redis.ListBroker
+        broker = kind(said.url, **options)
+    return broker
+
+
+def engine_of(broker: AsyncBroker) -> Engine:
+    """What is known of the kind of this broker."""
+    of = {each.__module__.partition(".")[0] for each in type(broker).__mro__}
+    if "taskiq_redis" in of:
+        redis: Any = import_module("mageflow_taskiq.engines.redis")
+        for kinds, engine in (
+            (redis.STREAMS, redis.StreamEngine),
+            (redis.LISTS, redis.ListEngine),
+            (redis.CHANNELS, redis.ChannelEngine),
+        ):
+            if isinstance(broker, kinds):
+                found: Engine = engine(broker)
+                return found
+    if "taskiq_aio_pika" in of:
+        rabbit: Engine = _extra("rabbitmq").RabbitEngine(broker)
+        return rabbit
+    if "taskiq_nats" in of:
+        nats: Engine = _extra("nats").JetStreamEngine(broker)
+        return nats
+    return Engine(broker)
+
+
+def _extra(name: str) -> Any:
+    try:
+        return import_module(f"mageflow_taskiq.engines.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == EXTRAS[name]:
+            raise ConfigurationError(
+                f"{EXTRAS[name]} is not installed: pip install 'mageflow-taskiq[{name}]'"
+            ) from error
+        raise
