@@ -19,7 +19,7 @@ class Engine:
     """
 
     title = "taskiq"
-    caps = Capabilities(late_registration=True)
+    caps = Capabilities(late_registration=True, gives_back=True)
 
     def __init__(self, broker: AsyncBroker) -> None:
         self.broker: Any = broker

@@ -294,8 +294,7 @@ class ListEngine(RedisEngine):
             return None
         async with self._redis() as redis:
             queues = getattr(self.broker, "served", (self.broker.queue_name,))
-            lengths: Any = [await redis.llen(queue) for queue in queues]
-            return sum(lengths)
+            return sum([int(await redis.llen(queue)) for queue in queues])
 
 
 class ChannelEngine(RedisEngine):
