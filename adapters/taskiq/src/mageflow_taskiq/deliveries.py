@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -20,8 +21,8 @@ log = logging.getLogger("mageflow.taskiq")
 PREFIX = "mageflow:"  # no portable name has a colon
 RETURNS = "mf-returned"
 FIRST_PAUSE = 0.1  # seconds until a job is given back; twice as long each time
-LONGEST_PAUSE = 30.0
-MOST_RETURNS = 120  # an hour's; then it is left to the core, which knows whether it is still due
+LONGEST_PAUSE = 5.0
+MOST_RETURNS = 720  # an hour's; then it is left to the core, which knows whether it is still due
 # Acknowledged by hand, whatever a worker was told; and never tried again by taskiq's middlewares.
 FIXED = {"ack_type": "manual", "retry_on_error": "False"}
 
@@ -99,7 +100,8 @@ class Deliveries:
         message = context.message
         returns = int(message.labels.get(RETURNS) or 0) + 1
         with suppress(TimeoutError):
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (returns - 1))
+            # By chance: an engine that takes turns would give it to the same one every time.
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(returns, 10)) * random.random()  # noqa: S311
             await asyncio.wait_for(self._hurry.wait(), pause)
         if returns <= MOST_RETURNS:
             labels = {**message.labels, RETURNS: str(returns)}
