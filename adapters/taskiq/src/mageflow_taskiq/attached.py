@@ -110,7 +110,7 @@ class Attached:
 def _entry(deliveries: Deliveries) -> Callable[..., Any]:
     """What taskiq's own receiver runs for a job."""
 
-    async def run(context: Context = TaskiqDepends()) -> None:  # noqa: B008 - taskiq's way
+    async def run(context: Context = TaskiqDepends()) -> None:
         try:
             error = outcome_of(await deliveries.run(context))
         except asyncio.CancelledError:  # which taskiq would save as how the task has ended

@@ -1,0 +1,96 @@
+"""Engines that are away for a while, or for good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from bench import Bench
+
+from mageflow_conformance.servers import NatsServer, RabbitServer, RedisServer
+from mageflow_conformance.waiting import eventually
+from mageflow_core import TaskSignature
+from mageflow_core.backends import Job
+from mageflow_core.errors import BackendUnavailable
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:the list .* forgets:RuntimeWarning"),
+    pytest.mark.timeout(150),
+]
+SERVERS: dict[str, Any] = {
+    "redis-stream": lambda: RedisServer(password="hush"),
+    "redis-list": lambda: RedisServer(password="hush"),
+    "rabbitmq": RabbitServer,
+    "nats": NatsServer,
+}
+
+
+@pytest.fixture(params=SERVERS)
+def engine(request: pytest.FixtureRequest, redis: RedisServer) -> Iterator[Any]:
+    """A server that is this test's alone."""
+    with SERVERS[request.param]() as server:
+        server.kind = request.param
+        yield server
+
+
+@pytest.fixture
+async def away(engine: Any, redis: RedisServer, namespace: str) -> AsyncIterator[Bench]:
+    async with AsyncExitStack() as stack:
+        yield Bench(stack, namespace, redis.url, {"url": engine.url, "broker": engine.kind})
+
+
+def job(number: int) -> Job:
+    return Job(f"{number:032x}", 1, 1, "work", "taskiq", None, None)
+
+
+async def test_a_worker_goes_on_after_a_restart(away: Bench, engine: Any) -> None:
+    # Given a worker that has worked
+    app = away.app()
+
+    @app.task
+    async def work(n: int) -> int:
+        return n
+
+    await away.worker(app)
+    client = await away.client()
+    assert await (await client.start(TaskSignature(task="work"), {"n": 1})).result(timeout=30) == 1
+    # When its engine is restarted
+    await asyncio.to_thread(engine.restart)
+    # Then both it and the client go on by themselves; a job of meanwhile may have to be sent again
+    run = await client.start(TaskSignature(task="work"), {"n": 2})
+    assert await run.result(timeout=90) == 2
+
+
+async def test_jobs_that_cannot_be_sent_are_told_of_one_by_one(away: Bench, engine: Any) -> None:
+    # Given a client whose engine is gone
+    client = await away.client()
+    backend: Any = client._site.backend  # type: ignore[union-attr]
+    assert await backend.submit_many([job(1)]) == [None]
+    await asyncio.to_thread(engine.kill)
+    # When jobs are sent
+    errors = await asyncio.wait_for(backend.submit_many([job(2), job(3)]), 60)
+    # Then each has its error, which says where and shows no password
+    assert len(errors) == 2
+    for error in errors:
+        assert isinstance(error, BackendUnavailable)
+        assert f"127.0.0.1:{engine.port}" in str(error)
+        assert "hush" not in str(error)
+    # And so it says of itself, soon
+    health = await asyncio.wait_for(backend.health(), 20)
+    assert not health.reachable
+    assert "cannot be used" in health.detail
+
+
+async def test_an_app_does_not_open_without_its_engine(away: Bench, engine: Any) -> None:
+    await asyncio.to_thread(engine.kill)
+    app = away.app()
+    with pytest.raises(BackendUnavailable, match=f"127.0.0.1:{engine.port}.* cannot be used") as told:
+        await asyncio.wait_for(app.opened(), 40)
+    assert "hush" not in str(told.value)
+    # And opens when it is there
+    await asyncio.to_thread(engine.start)
+    await eventually(app.opened, within=20)
+    await app.close()
