@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from mageflow_core.errors import DataError, NotSerializable
+from mageflow_core.errors import DataError, MessageTooLarge, NotSerializable
 
 # Containers in containers. The parser stops at 201, and signatures need some of that around it.
 MAX_DEPTH: Final = 100
@@ -99,6 +99,29 @@ def _check_containers(value: Any, depth: int) -> None:
                     below.append(member)  # noqa: PERF401 - a comprehension costs more here
         level = below
         depth -= 1
+
+
+# --- size ----------------------------------------------------------------------------------------
+
+
+def check_size(text: str, limit: int, what: str, instead: str = "pass a reference") -> None:
+    """Raise `MessageTooLarge` for a text of more than `limit` bytes. what: what it is called."""
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > limit:
+        raise MessageTooLarge(
+            f"{what} has {size:,} bytes; max_value_bytes is {limit:,}: store it elsewhere and "
+            f"{instead}"
+        )
+
+
+def is_small(value: Any, limit: int) -> bool:
+    """Whether a value has no more than `limit` bytes for certain, without writing it."""
+    kind = type(value)
+    if kind is str:
+        return len(value) * 6 + 2 <= limit  # a control character takes six
+    if kind is int:
+        return bool(value.bit_length() <= limit * 3)
+    return kind in LEAVES
 
 
 # --- saying what is wrong and where --------------------------------------------------------------

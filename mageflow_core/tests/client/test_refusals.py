@@ -151,6 +151,52 @@ async def test_a_message_that_is_too_large_is_refused(make_app: Any) -> None:
         await refused(mf, MessageTooLarge, "max_value_bytes is 50", lambda: take, {"text": text})
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda take, value: take.sign(text=value),
+        lambda take, value: chain(take, take.sign(text=[value])),
+        lambda take, value: swarm([take]).bind(text={"deep": value}),
+        lambda take, value: graph({"a": take}).on_error(take.sign(text=value)),
+    ],
+    ids=["root", "step", "swarm", "callback"],
+)
+async def test_an_argument_that_is_too_large_is_refused_wherever_it_is_bound(
+    make_app: Any, build: Any
+) -> None:
+    mf: Mageflow = await make_app(max_value_bytes=50)
+
+    @mf.task
+    async def take(text: Any) -> None: ...
+
+    for value in ("x" * 49, "é" * 25, "\x00" * 9, 10**50, [1] * 25):
+        match = r"argument 'text' of '\w+' has \d+ bytes; max_value_bytes is 50: store it elsewhere"
+        await refused(mf, MessageTooLarge, match, lambda: build(take, value), {"text": 1})  # noqa: B023
+
+
+async def test_an_argument_of_just_the_size_is_taken(make_app: Any) -> None:
+    mf: Mageflow = await make_app(max_value_bytes=50)
+
+    @mf.task
+    async def take(value: Any) -> Any:
+        return value
+
+    for value in ("x" * 48, "é" * 24, "\x00" * 8, 10**49, [1] * 24, None, True, 0.1):
+        assert await take.run(value=value) == value
+
+
+async def test_an_item_that_is_too_large_is_not_added(make_app: Any) -> None:
+    mf: Mageflow = await make_app(max_value_bytes=50)
+
+    @mf.task
+    async def take(text: str) -> None: ...
+
+    run = await mf.start(swarm([], open=True))
+    with pytest.raises(MessageTooLarge, match="argument 'text' of 'take'"):
+        await run.add(take.sign(text="y"), take.sign(text="x" * 50))
+    assert (await run.view()).children == 0
+
+
 async def test_a_message_that_is_too_large_does_not_start_a_stored_run(make_app: Any) -> None:
     mf: Mageflow = await make_app(max_value_bytes=50)
 

@@ -183,6 +183,23 @@ async def test_a_result_that_is_too_large_in_bytes_fails(make_app: Any, text: st
     assert "102 bytes" in error.message
 
 
+async def test_a_signature_whose_argument_is_too_large_fails_the_task_that_returns_it(
+    make_app: Any,
+) -> None:
+    mf: Mageflow = await make_app(max_value_bytes=101)
+
+    @mf.task
+    async def take(text: str) -> None: ...
+
+    @mf.task
+    async def make() -> Any:
+        return take.sign(text="x" * 100)
+
+    error = await error_of(mf, make)
+    assert error.cause is Cause.RESULT
+    assert "argument 'text' of 'take' has 102 bytes; max_value_bytes is 101" in error.message
+
+
 async def test_a_result_of_just_the_size_is_taken(make_app: Any) -> None:
     mf: Mageflow = await make_app(max_value_bytes=102)
 

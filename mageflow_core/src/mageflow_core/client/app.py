@@ -28,12 +28,12 @@ from mageflow_core.client.site import Site
 from mageflow_core.clock import Clock, SystemClock
 from mageflow_core.errors import (
     DataError,
-    MessageTooLarge,
     SettingsError,
     StartKeyConflict,
     WrongEventLoop,
 )
 from mageflow_core.failpoints import hit
+from mageflow_core.jsontext import check_size
 from mageflow_core.machine import Status
 from mageflow_core.names import check_name, default_name, key_of
 from mageflow_core.runtime.running import running
@@ -223,12 +223,7 @@ class Mageflow:
     def message_text(self, message: Any) -> str:
         """A message as it is stored. Raises `NotSerializable`, `MessageTooLarge`."""
         text = dumps(message, at="message")
-        size = len(text) if text.isascii() else len(text.encode())
-        if size > self.settings.max_value_bytes:
-            raise MessageTooLarge(
-                f"the message has {size:,} bytes; max_value_bytes is "
-                f"{self.settings.max_value_bytes:,}: store it elsewhere and pass a reference"
-            )
+        check_size(text, self.settings.max_value_bytes, "the message")
         return text
 
     async def store(self, signature: Any) -> Run[Any]:
@@ -344,6 +339,7 @@ class Mageflow:
         return Checker(
             self.registry,
             max_nodes=self.settings.max_nodes,
+            max_value_bytes=self.settings.max_value_bytes,
             closed_world=False,
             backends=frozenset(self.settings.backends),
         )

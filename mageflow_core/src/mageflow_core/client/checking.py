@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from mageflow_core.client.registry import Registry
 from mageflow_core.errors import SignatureTooDeep, SignatureTooLarge, UnknownBackend
+from mageflow_core.jsontext import check_size, encode, is_small
 from mageflow_core.signatures.options import NO_OPTIONS, Options, refuse
 from mageflow_core.signatures.signature import (
     ChainSignature,
@@ -28,18 +30,21 @@ class Checker:
         registry: Registry,
         *,
         max_nodes: int,
+        max_value_bytes: int,
         closed_world: bool,
         backends: frozenset[str],
     ) -> None:
         self._registry = registry
         self._backends = backends
         self._max_nodes = max_nodes
+        self._max_value_bytes = max_value_bytes
         self._closed_world = closed_world
 
     def check(self, signature: Signature[Any], depth: int = 0) -> Signature[Any]:
         """The signature as it is stored, `depth` levels below a root.
 
-        Raises `UnknownTask`, `SignatureTooDeep`, `SignatureTooLarge`; nothing is stored then.
+        Raises `UnknownTask`, `SignatureTooDeep`, `SignatureTooLarge`, `MessageTooLarge`; nothing is
+        stored then.
         """
         self._measure(signature, depth)
         return self._placed(signature)
@@ -65,10 +70,23 @@ class Checker:
                 if self._closed_world and self._registry.find(current.task) is None:
                     raise self._registry.unknown(current.task)
                 known.add(current.task)
+            if current.args:
+                self._check_arguments(current)
             if current.opts is not NO_OPTIONS:
                 self._check_options(current.opts, nested=level > 1)
             waiting += [(child, level + 1) for child in current.children]
             waiting += [(callback, level + 1) for callback in current.callbacks]
+
+    def _check_arguments(self, signature: Signature[Any]) -> None:
+        limit = self._max_value_bytes
+        for name, value in signature.args.items():
+            if is_small(value, limit):
+                continue
+            text = ""
+            with suppress(TypeError, ValueError, RecursionError):  # what is not JSON the store names
+                text = encode(value)
+            whose = getattr(signature, "task", signature.kind)
+            check_size(text, limit, f"argument {name!r} of {whose!r}")
 
     def _check_options(self, options: Options, *, nested: bool) -> None:
         if nested:

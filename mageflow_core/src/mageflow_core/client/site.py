@@ -72,6 +72,7 @@ class Site:
         self.checker = Checker(
             app.registry,
             max_nodes=settings.max_nodes,
+            max_value_bytes=settings.max_value_bytes,
             closed_world=not remote and not self.store.shared,
             backends=frozenset(self.backends),
         )

@@ -12,13 +12,13 @@ from typing import Any
 from mageflow_core.backends.protocol import Delivery, Disposal, Handled
 from mageflow_core.errors import (
     Interrupted,
-    MessageTooLarge,
     SignatureError,
     StoreUnavailable,
     UnknownTask,
 )
 from mageflow_core.failpoints import hit
 from mageflow_core.failure import Cause
+from mageflow_core.jsontext import check_size
 from mageflow_core.machine import (
     ClaimRequest,
     Continued,
@@ -295,12 +295,8 @@ class Runner:
 
     def _text_of(self, task: AnyTask, value: Any) -> str:
         text = task.binder.dump_result(value)
-        size = len(text) if text.isascii() else len(text.encode())
-        if size > self._max_value_bytes:
-            raise MessageTooLarge(
-                f"the result of {task.name!r} has {size:,} bytes; max_value_bytes is "
-                f"{self._max_value_bytes:,}: store it elsewhere and return a reference"
-            )
+        what = f"the result of {task.name!r}"
+        check_size(text, self._max_value_bytes, what, "return a reference")
         return text
 
     def _effective(self, task: AnyTask, work: Work) -> Options:
