@@ -363,6 +363,23 @@ async def test_a_task_that_some_live_worker_knows_is_sent_again(stores: Stores) 
     assert (await one.store.node("r")).status == "queued"
 
 
+async def test_who_sees_to_it_is_told_when_the_time_for_a_task_to_be_known_is_short(
+    stores: Stores,
+) -> None:
+    # Given
+    one = await stores.open_at(policy=Policy(unknown_task_timeout=3.0))
+    await one.store.renew(info("w1", tasks=["other"]))
+    await one.create(task("ok-a"))
+    await one.look()
+    one.ear.dues.clear()
+    # When
+    await one.store.unknown("r")
+    # Then
+    await eventually(lambda: one.ear.dues)
+    (due,) = one.ear.dues
+    assert due == pytest.approx(stores.clock.time + 3.0, abs=0.1)
+
+
 async def test_nothing_is_noted_of_what_is_not_there(stores: Stores) -> None:
     one = await stores.open_at()
     await one.store.unknown("nothing/0")

@@ -88,6 +88,13 @@ local function move_jobs()
   return sendable
 end
 
+-- Tell the bucket's owner of what is due before it would look by itself.
+function effects.wake(time)
+  if time < draft.now + SOON then
+    names.publish('due', string.match(names.tag, ':(%d+)}') .. ' ' .. string.format('%.0f', time))
+  end
+end
+
 local function move_timers()
   local first = nil
   for entry, time in pairs(effects.timers) do
@@ -98,9 +105,7 @@ local function move_timers()
       redis.call('ZREM', names.due, entry)
     end
   end
-  if first and first < draft.now + SOON then
-    names.publish('due', string.match(names.tag, ':(%d+)}') .. ' ' .. string.format('%.0f', first))
-  end
+  if first then effects.wake(first) end
 end
 
 -- Apply all of it; gives the jobs that are to be sent.
