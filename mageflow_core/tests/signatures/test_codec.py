@@ -232,6 +232,56 @@ def test_a_field_that_could_be_taken_for_its_default_is_written() -> None:
     assert to_json(signature)["opts"] == {"retry": {"retries": 0}}
 
 
+def test_a_flag_for_the_jitter_is_written_as_the_number_that_it_stands_for() -> None:
+    for flag, number in ((False, 0), (True, 1)):
+        retry = Retry(retries=1, jitter=flag)
+        signature: Signature[Any] = TaskSignature(task="a", opts=Options(retry=retry))
+
+        assert to_json(signature)["opts"] == {"retry": {"retries": 1, "jitter": number}}
+        assert signature_loads(signature_dumps(signature)) == signature
+
+
+ODD: Any = True
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        (SwarmSignature(max_concurrency=ODD), "SwarmSignature.max_concurrency: a whole number or"),
+        (
+            SwarmSignature(stop_after_n_failures=ODD, interrupt_running=ODD),
+            "SwarmSignature.stop_after_n_failures: a whole number or null was expected, not bool True",
+        ),
+        (SwarmSignature(open=1 * ODD), "SwarmSignature.open: true or false was expected, not int 1"),
+        (TaskSignature(task="a", opts=Options(timeout=ODD)), "Options.timeout: a number or null"),
+        (
+            TaskSignature(task="a", opts=Options(retry=Retry(retries=ODD))),
+            "Retry.retries: a whole number was expected, not bool True",
+        ),
+        (
+            TaskSignature(task="a", opts=Options(retry=Retry(retries=1.5 * ODD))),
+            "Retry.retries: a whole number was expected, not float 1.5",
+        ),
+        (TaskSignature(task="a", labels={"n": ODD}), "TaskSignature.labels.n: a text was expected"),
+        (TaskSignature(task="a", name=ODD), "TaskSignature.name: a text or null was expected"),
+        (TaskSignature(task=ODD), "TaskSignature.task: a text was expected, not bool True"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(
+    signature: Signature[Any], message: str
+) -> None:
+    inside: Signature[Any] = ChainSignature(steps=(signature,))
+    for write, whose in (
+        (signature_dumps, signature),
+        (signature_dumps, inside),
+        (head_dumps, signature),
+        (content_hash, inside),
+    ):
+        with pytest.raises(SignatureError) as caught:
+            write(whose)
+        assert str(caught.value).startswith(message)
+
+
 def test_every_field_of_a_signature_has_its_reader() -> None:
     for cls in codec._CLASSES:
         for each in fields(cls):

@@ -2,7 +2,8 @@
 
 A signature is an object with its `kind` and its fields by name; those that have their default are
 left out. The outermost one also has the version of all this, `v`. What is not known is refused
-with its path, so that nothing that a newer version wrote is half understood.
+with its path, so that nothing that a newer version wrote is half understood; and what could not be
+read again is not written, as it would be stored and never run.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _KINDS: Final[Mapping[str, type[Signature[Any]]]] = {
 def to_json(signature: Signature[Any]) -> dict[str, Any]:
     """A signature as a JSON value. It shares the signature's mappings: not to be changed.
 
-    Raises `SignatureTooDeep` below 32 levels.
+    Raises `SignatureTooDeep` below 32 levels, and `SignatureError` for a field of a wrong type.
     """
     return {"v": VERSION, **_encode(signature, 0)}
 
@@ -60,7 +61,7 @@ def from_json(data: Any) -> Signature[Any]:
 
 
 def signature_dumps(signature: Signature[Any]) -> str:
-    """A signature as JSON text. Raises `SignatureTooDeep` and `NotSerializable`."""
+    """A signature as JSON text. Raises what `to_json` does, and `NotSerializable`."""
     return dumps(to_json(signature), "signature", depth=_TEXT_DEPTH)
 
 
@@ -71,7 +72,7 @@ def signature_loads(text: str | bytes) -> Signature[Any]:
 
 def head_dumps(signature: Signature[Any]) -> str:
     """What a signature says without the signatures inside, as JSON text: for stores that keep
-    those apart. Raises `NotSerializable`."""
+    those apart. Raises as `signature_dumps`."""
     said = _encode_fields(signature, 0)
     head = {name: value for name, value in said.items() if name not in PARTS}
     return dumps({"v": VERSION, "kind": signature.kind, **head}, "signature")
@@ -123,7 +124,9 @@ def _encode_fields(value: Any, level: int) -> dict[str, Any]:
     for name, default, encode in _WRITERS[type(value)]:
         item = getattr(value, name)
         if item is not default and (item != default or type(item) is not type(default)):
-            encoded[name] = encode(item, level)
+            encoded[name] = said = encode(item, level)
+            if name in _READ_BACK:
+                _DECODERS[name](said, f"{type(value).__name__}.{name}", level)
     return encoded
 
 
@@ -314,6 +317,8 @@ _DECODERS: Final[Mapping[str, Decoder]] = {
     "delay": _seconds,
 }
 
+# Fields that hold what somebody has said, and nothing with fields of its own.
+_READ_BACK: Final = _DECODERS.keys() - {*PARTS, "opts", "retry", "args", "native"}
 _READERS: Final = {
     cls: {
         f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(cls) if f.init

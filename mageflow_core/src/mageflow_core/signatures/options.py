@@ -40,6 +40,8 @@ class Retry:
             )
         if not 0 <= self.jitter <= 1:
             raise SignatureError(f"{self!r}: jitter is a share between 0 and 1")
+        if isinstance(self.jitter, bool):  # which says as much, and is no number in JSON
+            object.__setattr__(self, "jitter", int(self.jitter))
         # Dotted names only, so that a signature stays plain data.
         object.__setattr__(self, "on", tuple(_dotted(e) for e in self.on))
         object.__setattr__(self, "never", tuple(_dotted(e) for e in self.never))
