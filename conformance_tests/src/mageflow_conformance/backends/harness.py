@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -41,7 +41,8 @@ class Harness:
     name: what it is called by, as in `taskiq-rabbitmq`. backend: the name of its entry point.
     fidelity: whether its engine is the real one. lacks: ids of extended requirements that it
     declines although its capabilities do not say so → why. modules: imported once for all worker
-    processes, to start them sooner. url: where its engine is.
+    processes, to start them sooner. context: the class of `Context.native` in bodies, as
+    `module:name`. url: where its engine is.
     """
 
     name: ClassVar[str]
@@ -49,6 +50,7 @@ class Harness:
     fidelity: ClassVar[Fidelity] = "real"
     lacks: ClassVar[Mapping[str, str]] = {}
     modules: ClassVar[tuple[str, ...]] = ()
+    context: ClassVar[str] = "builtins:NoneType"
 
     url: str = ""
 
@@ -78,6 +80,11 @@ class Harness:
         """Arguments of `Mageflow`, beside `backend`, `store` and `namespace`."""
         return {}
 
+    def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:  # noqa: ARG002
+        """Arguments of `Mageflow` with which a worker serves these queues and no others; `None`
+        where workers cannot choose."""
+        return None
+
     def natives(self, namespace: str, record: Any) -> Natives | None:  # noqa: ARG002 - likewise
         """A client of the engine's, new at each call; `None` where the engine has none. record:
         called by its task's body with the arguments."""
@@ -104,11 +111,14 @@ class Harness:
         return caps
 
     def claims(self, claim: str) -> bool:
-        """Whether a capability is there, or one of: `restarts`, `natives`, `command`."""
+        """Whether a capability is there, or one of: `restarts`, `natives`, `command`,
+        `queues`."""
         if claim == "restarts":
             return self.restarts
         if claim == "natives":
             return self.natives("conformance", lambda *_: None) is not None
         if claim == "command":
             return self.command("module") is not None
+        if claim == "queues":
+            return self.queues("conformance", ("other",)) is not None
         return bool(getattr(self.caps(), claim))

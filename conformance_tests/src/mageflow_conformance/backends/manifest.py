@@ -5,11 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from mageflow_conformance.backends.requirement import Requirement, registered
-from mageflow_conformance.backends.requirements import submitting
+from mageflow_conformance.backends.requirements import data, executing, submitting
 
 SPEC = "0.4"  # the version of the requirements themselves
 
-_GROUPS = ((submitting, "Submission"),)
+_GROUPS = (
+    (submitting, "Submission"),
+    (data, "Data"),
+    (executing, "Execution"),
+)
 
 
 def groups() -> dict[str, list[Requirement]]:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mageflow_conformance.backends.tasks.data import data_tasks
+from mageflow_conformance.backends.tasks.executing import executing_tasks
+from mageflow_conformance.backends.tasks.flowing import flowing_tasks
+from mageflow_conformance.backends.tasks.gates import gate_tasks
+from mageflow_conformance.backends.tasks.submitting import submitting_tasks
 from mageflow_conformance.ledger import Ledger
 from mageflow_conformance.witness import Witness
 from mageflow_core import Mageflow
 
-GROUPS: tuple[Callable[[Mageflow, Witness], None], ...] = (data_tasks,)
+GROUPS: tuple[Callable[[Mageflow, Witness], None], ...] = (
+    data_tasks,
+    executing_tasks,
+    flowing_tasks,
+    gate_tasks,
+    submitting_tasks,
+)
 
 
 def add_tasks(mf: Mageflow, ledger: Ledger) -> Mageflow:

@@ -1,0 +1,35 @@
+"""What client processes of the suite do: each function here is the whole life of one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from mageflow_conformance.backends.gates import OPEN
+from mageflow_conformance.backends.life import app_of
+from mageflow_conformance.flows import call
+from mageflow_conformance.flows.hastening import hastened
+from mageflow_conformance.ledger import Ledger
+
+READY = "ready"  # rows of clients that wait at their gate
+GOT = "got"  # rows of what a client was given
+
+
+def start_often(ledger: str, settings: dict[str, Any], key: str, times: int, gate: str) -> None:
+    """Starts one flow with one start key so many times at once, when the gate opens."""
+    with hastened():
+        asyncio.run(_start_often(Ledger(ledger), settings, key, times, gate))
+
+
+async def _start_often(
+    ledger: Ledger, settings: dict[str, Any], key: str, times: int, gate: str
+) -> None:
+    async with app_of(ledger, {**settings, "worker": False}) as mf:
+        await mf.opened()
+        ledger.note(READY)
+        await ledger.has(OPEN, gate=gate, within=30)
+        starts = (mf.start(call("step", add=1), {"n": 1}, key=key) for _ in range(times))
+        runs = await asyncio.gather(*starts)
+        ledger.note(GOT, runs=[run.id for run in runs])
+
+
