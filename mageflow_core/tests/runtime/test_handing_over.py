@@ -184,6 +184,50 @@ async def test_what_the_bodies_of_a_closing_process_make_due_runs_in_another(two
     assert await (await two.second.load(run.key)).result(timeout=10) == "second"
 
 
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_what_bodies_of_a_closing_process_start_runs_in_another(
+    make_process: Any, in_thread: bool
+) -> None:
+    # Given two processes, in one of which a body is about to start a run
+    first: Mageflow = await make_process(shutdown_grace=30)
+    second: Mageflow = await make_process()
+    began, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    async def starting() -> str:
+        began.set()
+        await asyncio.to_thread(go_on.wait, 10)
+        return (await first.start("work")).id
+
+    def starting_in_thread() -> str:
+        loop.call_soon_threadsafe(began.set)
+        go_on.wait(10)
+        return first.start_sync("work").id
+
+    async def never() -> str:
+        raise AssertionError("it was started again")
+
+    async def work() -> str:
+        return "second"
+
+    first.task(name="work")(never)
+    second.task(name="work")(work)
+    run = await first.start(first.task(starting_in_thread if in_thread else starting))
+    await began.wait()
+    worker = first.worker_id
+    # When that process closes meanwhile
+    closing = asyncio.create_task(first.close())
+    await asyncio.sleep(0)
+    assert (first.worker_id, first.unfinished()) == (worker, [run.id])
+    go_on.set()
+    await closing
+    # Then the run is started, and the process is closed
+    started = await second.load(await (await second.load(run.id)).result(timeout=10))
+    assert await started.result(timeout=10) == "second"
+    assert (first._site, first._leaving, first.worker_id) == (None, None, None)
+    assert [each.id for each in await site_of(second).store.workers()] == [second.worker_id]
+
+
 async def test_what_ran_in_a_process_that_closes_runs_again_in_another(two: Two) -> None:
     # Given a body that does not end in its grace
     run = await two.first.start(chain("hold", "work"))

@@ -84,6 +84,7 @@ class Mageflow:
         # The backends that it is opened to work on, embedded ones aside; `True` for all.
         self.serves: bool | frozenset[str] = False
         self._site: Site | None = None
+        self._leaving: Site | None = None  # is being closed, and its bodies may still run
         self._opening: asyncio.Lock | None = None
         self._loop_thread = LoopThread()
         self._entered: list[Token[ambient.AnyApp | None]] = []
@@ -352,6 +353,8 @@ class Mageflow:
     async def _opened_site(self) -> Site:
         if self.instead is not None:
             return await self.instead._opened_site()  # noqa: SLF001 - an app as this one
+        if self._site is None and self._leaving is not None and running.get() is not None:
+            return self._leaving  # to open another one would be to work on, unknown to all
         if self._site is None:
             if self._opening is None:
                 self._opening = asyncio.Lock()
@@ -382,7 +385,12 @@ class Mageflow:
         self._site = self._opening = None
         ambient.closed(self)
         if here:
-            await site.close(grace)
+            self._leaving = site
+            try:
+                await site.close(grace)
+            finally:
+                if self._leaving is site:
+                    self._leaving = None
         else:  # that loop took all else with it
             site.abandon()
 
@@ -404,12 +412,13 @@ class Mageflow:
     @property
     def worker_id(self) -> str | None:
         """Of the worker that runs in this process; `None` where none does."""
-        site = self._site
+        site = self._site or self._leaving
         return site.worker.id if site is not None and site.works else None
 
     def unfinished(self) -> list[str]:
         """Keys of the bodies that run in this process now."""
-        bodies = self._site.runner.bodies.values() if self._site is not None else ()
+        site = self._site or self._leaving
+        bodies = site.runner.bodies.values() if site is not None else ()
         return [key_of(body.run_id, body.path) for body in bodies]
 
     async def __aenter__(self) -> Self:
@@ -429,7 +438,8 @@ class Mageflow:
         the app is open in. Raises `InsideEventLoop`."""
         if self.instead is not None:
             return self.instead.run_sync(coroutine)
-        loop = self._site.loop if self._site is not None else None
+        site = self._site or (self._leaving if running.get() is not None else None)
+        loop = site.loop if site is not None else None
         return self._loop_thread.run(coroutine, loop if loop and loop.is_running() else None)
 
     def start_sync(
@@ -468,7 +478,7 @@ class Mageflow:
 
     def forget(self) -> None:
         """In a forked child: what is open belongs to the parent."""
-        self._site = self._opening = None
+        self._site = self._leaving = self._opening = None
         self._loop_thread = LoopThread()
 
     def __repr__(self) -> str:
