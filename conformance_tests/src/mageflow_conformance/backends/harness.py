@@ -121,4 +121,4 @@ class Harness:
             return self.command("module") is not None
         if claim == "queues":
             return self.queues("conformance", ("other",)) is not None
-        return bool(getattr(self.caps(), claim))
+        return bool(getattr(self.caps(), claim, False))

@@ -5,7 +5,12 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from mageflow_conformance.backends.requirement import Requirement, registered
-from mageflow_conformance.backends.requirements import data, executing, submitting
+from mageflow_conformance.backends.requirements import (
+    data,
+    executing,
+    failing,
+    submitting,
+)
 
 SPEC = "0.4"  # the version of the requirements themselves
 
@@ -13,6 +18,7 @@ _GROUPS = (
     (submitting, "Submission"),
     (data, "Data"),
     (executing, "Execution"),
+    (failing, "Workers that fail or leave"),
 )
 
 

@@ -72,7 +72,11 @@ class Stage(Site):
         return sum(row.pid != os.getpid() for row in self.ledger.rows() if row.what not in faults)
 
     # --- processes ------------------------------------------------------------------------------
-    async def worker(
+    async def worker(self, **arguments: Any) -> Process:
+        """A process that works, and has said so; arguments: as of `launch`."""
+        return await self.serving(self.launch(**arguments), within=30)
+
+    def launch(
         self,
         *,
         rules: Sequence[dict[str, Any]] = (),
@@ -82,8 +86,8 @@ class Stage(Site):
         environment: dict[str, str] | None = None,
         **settings: Any,
     ) -> Process:
-        """A process that works, and has said so; see `life.work`, and `seam.Rule` for `rules`.
-        environment: its own, as for failpoints."""
+        """A process that is about to work; see `life.work`, and `seam.Rule` for `rules`.
+        environment: its own, as for failpoints. settings: of its app, over those of the stage."""
         process = self._nursery.start(
             life.work,
             self.ledger,
@@ -99,7 +103,7 @@ class Stage(Site):
             path=list(self._path),
         )
         self.processes.append(process)
-        return await self.serving(process, within=30)
+        return process
 
     # --- apps of this process -------------------------------------------------------------------
     async def watch(self, *, bare: bool = False, **settings: Any) -> Mageflow:

@@ -9,6 +9,7 @@ from mageflow_conformance.backends.tasks.executing import executing_tasks
 from mageflow_conformance.backends.tasks.flowing import flowing_tasks
 from mageflow_conformance.backends.tasks.gates import gate_tasks
 from mageflow_conformance.backends.tasks.submitting import submitting_tasks
+from mageflow_conformance.backends.tasks.faults import fault_tasks
 from mageflow_conformance.ledger import Ledger
 from mageflow_conformance.witness import Witness
 from mageflow_core import Mageflow
@@ -19,6 +20,7 @@ GROUPS: tuple[Callable[[Mageflow, Witness], None], ...] = (
     flowing_tasks,
     gate_tasks,
     submitting_tasks,
+    fault_tasks,
 )
 
 
