@@ -42,7 +42,9 @@ class Harness:
     fidelity: whether its engine is the real one. lacks: ids of extended requirements that it
     declines although its capabilities do not say so → why. modules: imported once for all worker
     processes, to start them sooner. context: the class of `Context.native` in bodies, as
-    `module:name`. url: where its engine is.
+    `module:name`. redelivery: seconds after which the engine gives a job to others although its
+    worker lives and has not acknowledged it, where it does; configure it to be short. url: where
+    its engine is.
     """
 
     name: ClassVar[str]
@@ -51,6 +53,7 @@ class Harness:
     lacks: ClassVar[Mapping[str, str]] = {}
     modules: ClassVar[tuple[str, ...]] = ()
     context: ClassVar[str] = "builtins:NoneType"
+    redelivery: ClassVar[float | None] = None
 
     url: str = ""
 
@@ -113,8 +116,12 @@ class Harness:
     def claims(self, claim: str) -> bool:
         """Whether a capability is there, or one of: `restarts`, `natives`, `command`,
         `queues`."""
+        """Whether a capability is there, or one of: `restarts`, `redelivery`, `natives`,
+        `command`."""
         if claim == "restarts":
             return self.restarts
+        if claim == "redelivery":
+            return self.redelivery is not None
         if claim == "natives":
             return self.natives("conformance", lambda *_: None) is not None
         if claim == "command":

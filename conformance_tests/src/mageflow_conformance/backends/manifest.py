@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from mageflow_conformance.backends.requirement import Requirement, registered
 from mageflow_conformance.backends.requirements import (
     data,
+    delivering,
     executing,
     failing,
     submitting,
@@ -18,6 +19,7 @@ _GROUPS = (
     (submitting, "Submission"),
     (data, "Data"),
     (executing, "Execution"),
+    (delivering, "Deliveries that go wrong"),
     (failing, "Workers that fail or leave"),
 )
 

@@ -24,7 +24,7 @@ from mageflow_core.backends.protocol import (
 from mageflow_core.machine import Job
 
 SEAM = "seam"  # rows of what was done here; `do` in them says what
-Doing = Literal["duplicate", "delay", "reorder", "drop", "stale", "corrupt"]
+Doing = Literal["note", "duplicate", "delay", "reorder", "drop", "stale", "corrupt"]
 PATIENCE = 10.0  # seconds that a delivery is held back for another one
 
 
@@ -32,10 +32,11 @@ PATIENCE = 10.0  # seconds that a delivery is held back for another one
 class Rule:
     """What is done to the next `times` deliveries of a task, in one process.
 
-    duplicate: the runner gets it twice at once, and once more when it is over. delay: it gets it
-    `seconds` later. reorder: it gets it after the next one of the same task. drop: it never gets
-    it, and the engine believes that it was done. stale: it gets an older attempt and an older
-    sending of it first. corrupt: it gets one of a node that does not exist in its place.
+    note: nothing; the ledger tells that it came, as it does of all others. duplicate: the runner
+    gets it twice at once, and once more when it is over. delay: it gets it `seconds` later.
+    reorder: it gets it after the next one of the same task. drop: it never gets it, and the engine
+    believes that it was done. stale: it gets an older attempt and an older sending of it first.
+    corrupt: it gets one of a node that does not exist in its place.
     """
 
     do: Doing
@@ -78,7 +79,7 @@ class _FaultyRunner:
             self._passed.setdefault(job.task, asyncio.Event()).set()
             return handled
         rule.times -= 1
-        self._ledger.note(SEAM, do=rule.do, of=job.key)
+        self._ledger.note(SEAM, do=rule.do, of=job.key, send=job.send)
         handled = await self._done(rule, delivery)
         self._ledger.note(f"{SEAM}-over", do=rule.do, of=job.key)
         return handled

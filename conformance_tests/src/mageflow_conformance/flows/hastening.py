@@ -1,4 +1,4 @@
-"""The Redis store with its long times made short, so that tests see them pass."""
+"""The Redis store, and the workers on it, with long times made short, so that tests see them pass."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from unittest.mock import patch
 
 from mageflow_conformance.stores.harnesses.redis import SHORT, shortened
 
+RENEWAL = 0.6  # seconds; then a worker that has nothing to do looks for what waits elsewhere
 CONFIRM_WITHIN = 0.05  # seconds; less than those after which unconfirmed jobs are sent again
 
 
 @contextmanager
 def hastened() -> Iterator[None]:
     """While this lasts, stores that are made in this process send jobs again after fractions of a
-    second that nobody has confirmed, or that wait while a worker has nothing to do."""
+    second that nobody has confirmed, and workers after a second what waits while they have nothing
+    to do."""
+    from mageflow_core.runtime import renewal  # noqa: PLC0415  # likewise
     from mageflow_core.stores.redis import confirming, store  # noqa: PLC0415  # where it is in use
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(store, "Steps", shortened))
         stack.enter_context(patch.object(store, "RESEND_AFTER", SHORT.resend_after))
         stack.enter_context(patch.object(confirming, "WITHIN", CONFIRM_WITHIN))
+        stack.enter_context(patch.object(renewal, "RENEWAL", RENEWAL))
         yield

@@ -27,7 +27,8 @@ def open_gate(ledger: Ledger, name: str) -> None:
 
 
 async def opens(gate: Path) -> None:
-    while not gate.exists():  # noqa: ASYNC110 - another process opens it
+    is_open = gate.exists
+    while not is_open():  # noqa: ASYNC110 - another process opens it
         await asyncio.sleep(LOOK)
 
 
