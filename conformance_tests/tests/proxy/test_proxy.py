@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from mageflow_conformance.proxy import CutOff, LostReply, Proxy, step_names
+from mageflow_conformance.proxy import Away, CutOff, LostReply, Proxy, step_names
 from mageflow_conformance.servers import RedisServer, require_redis
 from mageflow_conformance.servers.wire import encode
+from mageflow_conformance.stores.harnesses.redis import shortened
 from mageflow_conformance.waiting import eventually
-from mageflow_core.stores.redis.steps import PARTS
+from mageflow_core.stores.redis.steps import PARTS, Steps
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,8 @@ async def test_closing_ends_all_that_is_open(server: RedisServer) -> None:
 def test_a_step_is_known_by_its_digest_and_counted() -> None:
     names = step_names()
     assert set(names.values()) == set(PARTS)
+    hastened = {sha for sha, name in names.items() if name == "report"}
+    assert hastened == {Steps()["report"].sha, shortened()["report"].sha}
     digest = {name: sha for sha, name in names.items()}
     rule = LostReply("claim", nth=2)
     assert not rule.loses(["EVALSHA", digest["report"], "1", "k"])
@@ -164,3 +167,16 @@ def test_a_step_is_known_by_its_digest_and_counted() -> None:
     assert not rule.loses(["EVALSHA", digest["claim"], "1", "k"])
     assert (rule.seen, rule.refuses(["SUBSCRIBE", "c"])) == (3, False)
     assert not rule.happened.is_set()
+
+
+def test_a_server_is_away_for_one_step_until_it_is_back() -> None:
+    sha = Steps()["claim"].sha
+    rule = Away("claim")
+    assert not rule.refuses(["EVALSHA", Steps()["report"].sha, "1", "k"])
+    assert not rule.happened.is_set()
+    assert rule.refuses(["EVALSHA", sha, "1", "k"])
+    assert rule.refuses(["EVALSHA", sha, "1", "k"])
+    assert (rule.happened.is_set(), rule.loses(["EVALSHA", sha])) == (True, False)
+    rule.back()
+    assert not rule.refuses(["EVALSHA", sha, "1", "k"])
+    assert not rule.refuses(["GET", "k"])

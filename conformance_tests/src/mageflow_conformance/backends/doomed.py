@@ -20,22 +20,23 @@ class Doomed:
     process: Process
     hits: Hits
     point: str
+    nth: int = 1
 
     async def dies(self, *, within: float = 20.0) -> None:
         """Wait for its death. Raises `AssertionError` where it was no death, or elsewhere."""
         await self.process.exited(-SIGKILL, within=within)
         pid = self.process.pid
         said = f"it did not die at {self.point}, but after {self.hits.names(pid)[-5:]}"
-        assert self.hits.show_death(pid, Case("", "stay", self.point)), said
+        assert self.hits.show_death(pid, Case("", "stay", self.point, self.nth)), said
 
 
-def doomed(stage: Stage, point: str, **settings: Any) -> Doomed:
-    """A worker that dies when it comes to this failpoint, which may be before it says that it
-    works."""
+def doomed(stage: Stage, point: str, *, nth: int = 1, **settings: Any) -> Doomed:
+    """A worker that dies when it comes to this failpoint for the n-th time, which may be before it
+    says that it works."""
     assert point in NAMES, point
     hits = new_hits(stage)
-    environment = {VARIABLE: f"{point}=kill", LOG_VARIABLE: str(hits.log)}
-    return Doomed(stage.launch(environment=environment, **settings), hits, point)
+    environment = {VARIABLE: f"{point}=kill@{nth}", LOG_VARIABLE: str(hits.log)}
+    return Doomed(stage.launch(environment=environment, **settings), hits, point, nth)
 
 
 def new_hits(stage: Stage) -> Hits:

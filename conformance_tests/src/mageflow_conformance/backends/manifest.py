@@ -10,6 +10,8 @@ from mageflow_conformance.backends.requirements import (
     delivering,
     executing,
     failing,
+    crashing,
+    storing,
     submitting,
 )
 
@@ -21,6 +23,8 @@ _GROUPS = (
     (executing, "Execution"),
     (delivering, "Deliveries that go wrong"),
     (failing, "Workers that fail or leave"),
+    (crashing, "Deaths at every point"),
+    (storing, "A store in trouble"),
 )
 
 

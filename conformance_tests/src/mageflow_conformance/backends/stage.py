@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -46,6 +47,7 @@ class Stage(Site):
         self.harness = harness
         self.namespace = namespace
         self.store = store
+        self._own = settings
         self._breaks = breaks
         self._path = tuple(path)
         own = {
@@ -125,6 +127,32 @@ class Stage(Site):
         assert made is not None, "asked of an engine that has a client of its own"
         self._stack.push_async_callback(made.close)
         return made
+
+    # --- other places ---------------------------------------------------------------------------
+    async def beside(self, name: str) -> Stage:
+        """The same in another namespace; ended with this one."""
+        made = Stage(
+            self.harness,
+            nursery=self._nursery,
+            ledger=self.ledger,
+            stack=self._stack,
+            store=self.store,
+            namespace=f"{self.namespace}-{name}",
+            settings=self._own,
+            breaks=self._breaks,
+            path=self._path,
+        )
+        made.processes = self.processes
+        await made.open()
+        return made
+
+    async def own_store(self) -> RedisServer:
+        """A server of this stage alone, to be killed or frozen, which keeps what it has
+        acknowledged: `worker(store=server.url)`."""
+        server = RedisServer(persistence="aof")
+        self._stack.callback(server.close)
+        await asyncio.to_thread(server.start)
+        return server
 
     async def proxy(self) -> Proxy:
         """A way to the store on which replies get lost: `worker(store=proxy.url)`."""

@@ -1,4 +1,4 @@
-"""The Redis store, and the workers on it, with long times made short, so that tests see them pass."""
+"""The Redis store and its workers with their long times made short, so that tests see them pass."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def hastened() -> Iterator[None]:
     """While this lasts, stores that are made in this process send jobs again after fractions of a
     second that nobody has confirmed, and workers after a second what waits while they have nothing
     to do."""
-    from mageflow_core.runtime import renewal  # noqa: PLC0415  # likewise
-    from mageflow_core.stores.redis import confirming, store  # noqa: PLC0415  # where it is in use
+    from mageflow_core.runtime import renewal  # noqa: PLC0415  # where it is in use
+    from mageflow_core.stores.redis import confirming, store  # noqa: PLC0415
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(store, "Steps", shortened))

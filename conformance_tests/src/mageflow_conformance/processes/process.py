@@ -70,8 +70,11 @@ class Process:
 
     async def stop(self, within: float = 20.0) -> None:
         """Ask it to end, which it does in order. Raises `Died` where it ends otherwise."""
-        self._signal(signal.SIGTERM)
+        self.ask_to_end()
         await self.exited(0, within=within)
+
+    def ask_to_end(self) -> None:
+        self._signal(signal.SIGTERM)
 
     async def exited(self, code: int, within: float = 20.0) -> None:
         """Wait for its end. Raises `Died`, with the end of its log, where that is another."""

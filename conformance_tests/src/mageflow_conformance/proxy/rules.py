@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 
 def step_names() -> Mapping[str, str]:
-    """The names of the Redis store's steps, by the digest that they are called by."""
+    """The names of the Redis store's steps, by the digests that they are called by, of those with
+    short times too."""
+    from mageflow_conformance.stores.harnesses.redis import shortened  # noqa: PLC0415
     from mageflow_core.stores.redis.steps import PARTS, Steps  # noqa: PLC0415  # where it is in use
 
-    steps = Steps()
-    return {steps[name].sha: name for name in PARTS}
+    return {steps[name].sha: name for steps in (Steps(), shortened()) for name in PARTS}
 
 
 class LostReply:
@@ -35,6 +36,30 @@ class LostReply:
 
     def lost(self, words: list[str]) -> None:  # noqa: ARG002 - it is the one that is meant
         self.happened.set()
+
+
+class Away:
+    """The server is not there for calls of a step: as many as come until `back` is called."""
+
+    def __init__(self, step: str) -> None:
+        self.happened = asyncio.Event()
+        self._step: str | None = step
+        self._names = step_names()
+
+    def back(self) -> None:
+        self._step = None
+
+    def refuses(self, words: list[str]) -> bool:
+        refused = words[0] == "EVALSHA" and self._names.get(words[1]) == self._step
+        if refused:
+            self.happened.set()
+        return refused
+
+    def loses(self, words: list[str]) -> bool:  # noqa: ARG002 - they do not get there
+        return False
+
+    def lost(self, words: list[str]) -> None:
+        """Never called."""
 
 
 class CutOff:

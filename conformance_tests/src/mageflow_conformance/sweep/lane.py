@@ -16,6 +16,7 @@ from mageflow_conformance.ledger import Ledger
 from mageflow_conformance.processes import Nursery, Process
 from mageflow_conformance.sweep.case import BY_TIME, Case, Hits, Role
 from mageflow_core import Mageflow
+from mageflow_core.stores.protocol import Store
 
 ROLES: Mapping[Role, Callable[..., None]] = {
     "stay": roles.stay,
@@ -124,8 +125,12 @@ class Lane:
         await run.settled(timeout=SETTLES)
         store = await self._watcher.opened()
         evidence = await collect(store, run.id, self.ledger)
-        done = evidence.root.view.status == "done"
-        statuses = {
-            each.key.removeprefix(run.id): str(each.view.status) for each in evidence.root.walk()
-        }
-        return Ended(await store.value(run.id) if done else None, statuses), evidence
+        return await ending(store, evidence), evidence
+
+
+async def ending(store: Store, evidence: Evidence) -> Ended:
+    """How a run has ended."""
+    key = evidence.root.key
+    done = evidence.root.view.status == "done"
+    statuses = {each.key.removeprefix(key): str(each.view.status) for each in evidence.root.walk()}
+    return Ended(await store.value(key) if done else None, statuses)
