@@ -83,7 +83,8 @@ class Checker:
             if is_small(value, limit):
                 continue
             text = ""
-            with suppress(TypeError, ValueError, RecursionError):  # what is not JSON the store names
+            # What is no JSON the store refuses, with the path of it.
+            with suppress(TypeError, ValueError, RecursionError):
                 text = encode(value)
             whose = getattr(signature, "task", signature.kind)
             check_size(text, limit, f"argument {name!r} of {whose!r}")

@@ -121,12 +121,12 @@ def _encode(signature: Signature[Any], level: int) -> dict[str, Any]:
 
 def _encode_fields(value: Any, level: int) -> dict[str, Any]:
     encoded: dict[str, Any] = {}
-    for name, default, encode in _WRITERS[type(value)]:
+    for name, default, encode, read, path in _WRITERS[type(value)]:
         item = getattr(value, name)
         if item is not default and (item != default or type(item) is not type(default)):
             encoded[name] = said = encode(item, level)
-            if name in _READ_BACK:
-                _DECODERS[name](said, f"{type(value).__name__}.{name}", level)
+            if read is not None:
+                read(said, path, level)
     return encoded
 
 
@@ -164,10 +164,6 @@ def _default(field: Field[Any]) -> Any:
 
 
 _CLASSES: Final = (*_KINDS.values(), Options, Retry)
-_WRITERS: Final = {
-    cls: [(f.name, _default(f), _ENCODERS.get(f.name, _number)) for f in fields(cls) if f.init]
-    for cls in _CLASSES
-}
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -319,6 +315,20 @@ _DECODERS: Final[Mapping[str, Decoder]] = {
 
 # Fields that hold what somebody has said, and nothing with fields of its own.
 _READ_BACK: Final = _DECODERS.keys() - {*PARTS, "opts", "retry", "args", "native"}
+_WRITERS: Final = {
+    cls: [
+        (
+            f.name,
+            _default(f),
+            _ENCODERS.get(f.name, _number),
+            _DECODERS[f.name] if f.name in _READ_BACK else None,
+            f"{cls.__name__}.{f.name}",
+        )
+        for f in fields(cls)
+        if f.init
+    ]
+    for cls in _CLASSES
+}
 _READERS: Final = {
     cls: {
         f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(cls) if f.init
