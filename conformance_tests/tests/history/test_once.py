@@ -122,3 +122,12 @@ def test_what_ends_twice_in_the_history_is_found(told: Story) -> None:
     # And not where it was retried in between
     told.events.append(Event(1_005.0, "retry", "/1"))
     assert told.broken() == []
+
+
+def test_what_goes_on_more_often_than_something_stands_in_for_it_is_found() -> None:
+    told = Story(chain(call("a"), call("b")))
+    told.goes_on("r/1", call("b"), call("c"), call("d"))
+    assert told.broken() == []
+    told.events.append(next(event for event in told.events if event.what == "continued"))
+    assert told.broken() == [("G2", "r/1")]
+    assert [each.text for each in told.each()] == ["its history says 'continued' 4 times"]

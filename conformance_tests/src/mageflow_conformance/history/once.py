@@ -114,9 +114,13 @@ def _callbacks(node: Told) -> Iterator[Broken]:
 # --- transitions ----------------------------------------------------------------------------------
 def _transitions(evidence: Evidence) -> Iterator[Broken]:
     retries = [event.path for event in evidence.events if event.what == "retry"]
+    # A node that goes on as something else does so as often as something stands in for it.
+    nodes = (each for each in evidence.root.walk() if each.view.role == "continuation")
+    goes_on = Counter(split_key(each.key)[1].rpartition("~")[0] for each in nodes)
     counts = Counter((e.path, e.what) for e in evidence.events if e.what in ONCE)
     for (path, what), count in counts.items():
         again = sum(is_below(path, each) or is_below(each, path) for each in retries)
-        if count > 1 + again:
+        once = max(1, goes_on[path]) if what == "continued" else 1
+        if count > once + again:
             key = key_of(split_key(evidence.root.key)[0], path)
             yield Broken("G2", key, f"its history says {what!r} {count} times")

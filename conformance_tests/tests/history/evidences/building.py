@@ -85,6 +85,13 @@ class Story:
             below.append(f"{key}/!success-{number}")
             self._tell(below[-1], callback, "callback", depth + 1)
 
+    def goes_on(self, key: str, *flows: Signature[Any]) -> None:
+        """A task there has given back the first of these, and that one the next."""
+        for number, flow in enumerate(flows, 1):
+            self.events.append(Event(CLOCK + self._time, "continued", key.removeprefix(RUN)))
+            self._below[key].append(f"{key}~{number}")
+            self._tell(f"{key}~{number}", flow, "continuation", self.nodes[key].depth + 1)
+
     # --- spoiling it ----------------------------------------------------------------------------
     def change(self, key: str, **fields: Any) -> None:
         self.nodes[key] = replace(self.nodes[key], **fields)
