@@ -31,5 +31,3 @@ async def _start_often(
         starts = (mf.start(call("step", add=1), {"n": 1}, key=key) for _ in range(times))
         runs = await asyncio.gather(*starts)
         ledger.note(GOT, runs=[run.id for run in runs])
-
-

@@ -6,11 +6,12 @@ from difflib import get_close_matches
 
 from mageflow_conformance.backends.requirement import Requirement, registered
 from mageflow_conformance.backends.requirements import (
+    crashing,
     data,
     delivering,
     executing,
     failing,
-    crashing,
+    flowing,
     storing,
     submitting,
 )
@@ -25,6 +26,7 @@ _GROUPS = (
     (failing, "Workers that fail or leave"),
     (crashing, "Deaths at every point"),
     (storing, "A store in trouble"),
+    (flowing, "Flows"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from mageflow_conformance.backends.raising import raises
@@ -188,7 +189,7 @@ async def models(stage: Stage) -> None:
     order = an_order()
     plain = order.model_dump(mode="json")
     run = await stage.mf.start(call("bill"), plain)
-    assert await run.result(timeout=20) == Bill(order=order.number, total=4)
+    assert await run.result(timeout=20) == Bill(order=order.number, total=Decimal(4))
     bare = await stage.watch(bare=True)
     assert await (await bare.load(run.id)).result(timeout=20) == {
         "order": order.number,

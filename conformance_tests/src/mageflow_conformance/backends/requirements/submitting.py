@@ -190,7 +190,8 @@ async def any_worker(stage: Stage) -> None:
 
 @requirement(
     "B-SUBMIT-10",
-    "What names a queue waits there, however long no worker serves it, and is run by one that does.",
+    "What names a queue waits there, however long no worker serves it, and is run by one that "
+    "does.",
     claim="queues",
     instead=Instead(
         text="Where workers cannot choose queues, what names one is run by any of them.",

@@ -89,7 +89,8 @@ def _models(mf: Mageflow, witness: Witness) -> None:
         with witness.body(ctx):
             witness.note(GIVEN, ctx, of=[type(order).__name__, type(order.lines[0]).__name__])
             assert order.due.tzinfo is not None
-            return Bill(order=order.number, total=sum(Decimal(line.count) for line in order.lines))
+            total = Decimal(sum(line.count for line in order.lines))
+            return Bill(order=order.number, total=total)
 
     @mf.task
     async def first_line(ctx: Context, order: Order, paid: ReturnValue[Bill | None] = None) -> Line:

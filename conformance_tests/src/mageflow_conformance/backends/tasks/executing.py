@@ -75,9 +75,11 @@ def _knowing(mf: Mageflow, witness: Witness) -> None:
 
 
 def _failing(mf: Mageflow, witness: Witness) -> None:
+    customers: dict[int, str] = {}
+
     def look_up(customer: int) -> None:
         try:
-            raise KeyError(customer)
+            customers.pop(customer)
         except KeyError as error:
             raise Refused(f"there is no customer {customer}") from error
 
@@ -111,9 +113,9 @@ def _exiting(mf: Mageflow, witness: Witness) -> None:
     async def leave(ctx: Context, how: str) -> None:
         """Raises what would end a process, or a task of its loop."""
         with witness.body(ctx):
-            raise exits[how]()
+            raise exits[how]
 
     @mf.task
     def leave_in_thread(ctx: Context, how: str) -> None:
         with witness.body(ctx):
-            raise exits[how]()
+            raise exits[how]

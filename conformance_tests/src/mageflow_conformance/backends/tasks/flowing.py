@@ -79,7 +79,7 @@ def _going_on(mf: Mageflow, witness: Witness) -> None:
     async def count_down(ctx: Context, n: int, then: int) -> Signature[Any] | int:
         """Goes on as itself, one less, until nothing is left."""
         with witness.body(ctx):
-            return call("count_down", n=n - 1) if n else then
+            return call("count_down", n=n - 1, then=then) if n else then
 
     @mf.task(retries=STUMBLE)
     async def multiply(ctx: Context, i: int, more: int = 0) -> int:

@@ -30,10 +30,10 @@ def gate_tasks(mf: Mageflow, witness: Witness) -> None:
             return ctx.fence
 
     @mf.task
-    def held_in_thread(ctx: Context, gate: str, first: bool = False) -> int:
-        """As `held`, in a thread. first: only at the first attempt."""
+    def held_in_thread(ctx: Context, gate: str, attempts: int = 99) -> int:
+        """As `held`, in a thread. attempts: those that wait, the others do not."""
         with witness.body(ctx):
-            if ctx.attempt == 1 or not first:
+            if ctx.attempt <= attempts:
                 eventually_sync(is_open(gate), within=PATIENCE, about=f"gate {gate}")
             return ctx.fence
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mageflow_conformance.flows import call
 from mageflow_conformance.flows.app import STUMBLE
 from mageflow_conformance.witness import Witness
 from mageflow_core import Context, Mageflow
 
-CHILDREN = {"echo": {"value": "first"}, "about": {}, "step": {"add": 5}}
+CHILDREN: dict[str, dict[str, Any]] = {"echo": {"value": 1}, "about": {}, "step": {"add": 5}}
 STARTED = "started-below"  # rows of children that a body has started
 
 
