@@ -63,10 +63,10 @@ class SpoolBackend(TaskManager):
     def from_settings(cls, settings: Settings) -> Self:
         return cls(settings.of(cls.name, SpoolSettings).path, settings.namespace)
 
-    def register(self, spec: TaskSpec, runner: Runner) -> None:  # noqa: ARG002 - one runs all
+    def register(self, spec: TaskSpec, runner: Runner) -> None:
         self._runner = runner
 
-    async def open(self, role: Role) -> None:  # noqa: ARG002 - clients and workers do the same
+    async def open(self, role: Role) -> None:
         await self._call(self._connect)
 
     async def close(self) -> None:

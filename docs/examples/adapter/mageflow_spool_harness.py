@@ -18,7 +18,7 @@ class SpoolHarness(Harness):
     def stop(self) -> None:
         self._folder.cleanup()
 
-    def settings(self, namespace: str) -> dict[str, Any]:  # noqa: ARG002 - one file for all
+    def settings(self, namespace: str) -> dict[str, Any]:
         return {"spool": {"path": self.url}}
 
     def versions(self) -> dict[str, str]:
