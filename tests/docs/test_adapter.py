@@ -16,7 +16,7 @@ import pytest
 
 from mageflow_conformance.backends import requirements
 from mageflow_conformance.servers import require_redis
-from mageflow_core.backends import Capabilities, Disposal, TaskManager
+from mageflow_core.backends import Disposal, TaskManager
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "adapter"
@@ -112,11 +112,9 @@ def test_the_page_has_every_method_of_the_protocol_in_its_order() -> None:
         assert re.search(rf"def {name}\(", chapter), name
 
 
-def test_the_page_names_every_disposal_and_only_capabilities_that_there_are() -> None:
+def test_the_page_names_every_disposal() -> None:
     table = PAGE.partition("| `Disposal` |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Disposal.__members__)
-    (caps,) = re.findall(r"Capabilities\((.*)\)", ADAPTER.read_text("utf-8"))
-    assert all(hasattr(Capabilities(), each.split("=")[0]) for each in caps.split(", "))
 
 
 def test_what_the_page_shows_of_its_metadata_is_there() -> None:

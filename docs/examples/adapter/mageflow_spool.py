@@ -50,7 +50,9 @@ class SpoolBackend(TaskManager):
     """Keeps ids only: whatever becomes of the file, no run is lost with it."""
 
     name = "spool"
-    caps = Capabilities(late_registration=True)
+    caps = Capabilities(
+        late_registration=True, gives_back=True, keeps_jobs=True, reports_waiting=True
+    )
 
     def __init__(self, path: Path, namespace: str) -> None:
         self._path = path
