@@ -14,14 +14,15 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from mageflow_conformance import backends
 from mageflow_conformance.backends.harnesses import harness_named, harness_names
-from mageflow_conformance.pages import backends_table, explanation, of_backend, results, table
+from mageflow_conformance.pages import backends_table, explanation, of_backend, table
 from mageflow_conformance.report import Report
+from mageflow_conformance.results import page as results_page
 from mageflow_conformance.stores.harness import StoreHarness
 from mageflow_conformance.stores.harnesses import harness_of
 from mageflow_conformance.stores.manifest import requirement_of, requirements
 from mageflow_conformance.stores.requirement import Requirement
 from mageflow_conformance.stores.running import Outcome, run_all
-from mageflow_core.errors import MageflowError
+from mageflow_core.errors import ConfigurationError, MageflowError
 
 DONE, FAILED, WRONG = 0, 1, 2  # exit codes
 SIGNS = {"passed": ".", "failed": "F", "not applicable": "-", "declined": "-", "not run": "?"}
@@ -65,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="name the backends that `run` takes").set_defaults(do=_list)
     report = commands.add_parser("report", help="print a page of these reports side by side")
     report.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    report.add_argument(
+        "--broken", type=Path, metavar="FILE",
+        help="what broken backends have failed, as JSON: names, with the ids for each",
+    )  # fmt: skip
     report.set_defaults(do=_report)
     store = commands.add_parser("store", help="try the requirements on the store at a URL")
     store.add_argument("url", help="such as memory:// or redis://localhost:6379/0")
@@ -107,8 +112,16 @@ def _list(_asked: argparse.Namespace) -> int:
 
 
 def _report(asked: argparse.Namespace) -> int:
-    print(results([json.loads(file.read_text("utf-8")) for file in asked.files]), end="")
+    broken = _read(asked.broken) if asked.broken is not None else None
+    print(results_page([_read(file) for file in asked.files], broken), end="")
     return DONE
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"{file} is no report: {error}") from error
 
 
 def _run_backend(asked: argparse.Namespace) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from textwrap import dedent
-from typing import Any
 
 from mageflow_conformance.backends import manifest as backends
 from mageflow_conformance.backends.requirement import Requirement as OfBackends
@@ -35,7 +34,6 @@ An id is never given to another requirement. *Core* ones cannot be declined. Whe
 itself that it cannot do what an *extended* one asks for, something else holds *instead*, which is
 tried in its place. A pass needs evidence: rows that a worker process has written.
 """
-SHOWN = {"passed": "yes", "declined": "declined", "failed": "**no**", "not run": "not run"}
 WANTS = {
     "size": "the harness can tell how much is stored",
     "restart": "the harness can stop and start the server",
@@ -81,30 +79,6 @@ def of_backend(requirement: OfBackends) -> str:
         said += [requirement.instead.text]
     said += ["", "How it is tried:", "", dedent(inspect.getsource(requirement.check)).rstrip()]
     return "\n".join(said) + "\n"
-
-
-def results(reports: Sequence[Mapping[str, Any]]) -> str:
-    """Reports side by side, as Markdown."""
-    said = [{each["id"]: each for each in report["requirements"]} for report in reports]
-    names = [report["name"] for report in reports]
-    lines = [f"| | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
-    verdicts = ["conformant" if report["conformant"] else _verdict(report) for report in reports]
-    engines = [_engine(report) for report in reports]
-    lines += [f"| engine | {' | '.join(engines)} |", f"| verdict | {' | '.join(verdicts)} |"]
-    for requirement in backends.requirements():
-        cells = [SHOWN[each.get(requirement.id, {"state": "not run"})["state"]] for each in said]
-        lines.append(f"| `{requirement.id}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _engine(report: Mapping[str, Any]) -> str:
-    versions = [f"{name} {version}" for name, version in report["engine"]["versions"].items()]
-    return f"{', '.join(versions) or 'none'} ({report['engine']['fidelity']})"
-
-
-def _verdict(report: Mapping[str, Any]) -> str:
-    failed = report["counts"].get("failed", 0)
-    return f"{failed} failed" if failed else "not all run, or emulated"
 
 
 def explanation(requirement: Requirement) -> str:
