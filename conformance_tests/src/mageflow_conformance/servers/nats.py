@@ -34,6 +34,10 @@ class NatsServer(LocalServer):
     def url(self) -> str:
         return f"nats://{HOST}:{self.port}"
 
+    @property
+    def version(self) -> str:
+        return str(greeting(self.port)["version"])
+
     def _command(self, program: str) -> list[str]:
         path = self.folder / "nats.conf"
         path.write_text("\n".join(self._lines()) + "\n", "utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,13 @@ class RabbitServer(LocalServer):
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@{HOST}:{self.port}/"
+
+    @property
+    def version(self) -> str:
+        # Among the properties: the name's length, the name, the kind of value, its length, it.
+        found = re.search(rb"\x07versionS\0\0\0(.)", said := greeting(self.port), re.DOTALL)
+        assert found is not None, said
+        return said[found.end() :][: found[1][0]].decode()
 
     @property
     def _node(self) -> str:

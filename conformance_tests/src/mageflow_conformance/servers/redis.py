@@ -49,6 +49,10 @@ class RedisServer(LocalServer):
         password, _ = self.users[user]
         return f"redis://{quote(user, safe='')}:{quote(password, safe='')}@{HOST}:{self.port}/0"
 
+    @property
+    def version(self) -> str:
+        return self.info("server")["redis_version"]
+
     # --- its life -----------------------------------------------------------------------------
     def _command(self, program: str) -> list[str]:
         path = self.folder / "redis.conf"
