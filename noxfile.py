@@ -117,6 +117,6 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; arguments go to each of them."""
-    install_editable(session)
+    install_editable(session, *group("bench"))
     for benchmark in sorted(Path("benchmarks").glob("*.py")):
         session.run("python", benchmark, *session.posargs)
