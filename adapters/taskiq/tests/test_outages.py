@@ -87,7 +87,9 @@ async def test_jobs_that_cannot_be_sent_are_told_of_one_by_one(away: Bench, engi
 async def test_an_app_does_not_open_without_its_engine(away: Bench, engine: Any) -> None:
     await asyncio.to_thread(engine.kill)
     app = away.app()
-    with pytest.raises(BackendUnavailable, match=f"127.0.0.1:{engine.port}.* cannot be used") as told:
+    with pytest.raises(
+        BackendUnavailable, match=f"127.0.0.1:{engine.port}.* cannot be used"
+    ) as told:
         await asyncio.wait_for(app.opened(), 40)
     assert "hush" not in str(told.value)
     # And opens when it is there

@@ -114,12 +114,9 @@ class TaskiqBackend(TaskManager):
         try:
             async with asyncio.timeout(START):
                 await self._attached.acquire()
+                await self._engine.greet()
         except Exception as error:
-            if not self._attached.hosting:
-                self._broker.is_worker_process = False
-            with suppress(Exception):
-                async with asyncio.timeout(ASK):
-                    await self._attached.release()
+            await self._release()
             raise self._unavailable(error) from error
         self._open = True
 
@@ -137,9 +134,16 @@ class TaskiqBackend(TaskManager):
         try:
             await deliveries.settle(LEAVE)
         finally:
-            await self._attached.release()
-            if not self._attached.hosting:
-                self._broker.is_worker_process = False
+            await self._release()
+
+    async def _release(self) -> None:
+        try:
+            async with asyncio.timeout(LEAVE):
+                await self._attached.release()
+        except Exception as error:  # noqa: BLE001 - of whatever library the broker uses
+            log.warning("%s was not closed in order: %s", self._place, error)
+        if not self._attached.hosting:
+            self._broker.is_worker_process = False
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Exception | None]:
         if not self._open:

@@ -48,6 +48,9 @@ class Engine:
         kicks = (self.broker.kick(message) for message in messages)
         return list(await asyncio.gather(*kicks, return_exceptions=True))
 
+    async def greet(self) -> None:
+        """Have the engine answer, where starting the broker does not."""
+
     async def waiting(self) -> int | None:
         """Messages that no worker has taken, where that can be known. Raises where the engine does
         not answer."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from logging import getLogger
 from typing import Any
 
 from nats.aio.client import Client
@@ -17,7 +18,14 @@ from taskiq_nats import NatsBroker, PullBasedJetStreamBroker
 from mageflow_taskiq.engines.engine import Engine
 from mageflow_taskiq.engines.taking import taken
 
+log = getLogger("mageflow.taskiq")
+
 BLOCK = 1.0  # seconds that a read waits at the server: as long as stopping may take
+
+
+async def _told(error: Exception) -> None:
+    """In place of a page for each attempt to connect."""
+    log.warning("NATS: %s: %s", type(error).__name__, error)
 
 
 class JetStreamBroker(PullBasedJetStreamBroker):
@@ -36,6 +44,7 @@ class JetStreamBroker(PullBasedJetStreamBroker):
             ),
             connect_timeout=5,
             max_reconnect_attempts=-1,
+            error_cb=_told,
         )
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:

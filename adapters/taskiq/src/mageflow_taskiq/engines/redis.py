@@ -11,6 +11,7 @@ from logging import getLogger
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage, BrokerMessage
 from taskiq_redis import (
@@ -200,6 +201,11 @@ class RedisEngine(Engine):
         if pool is not None:
             pool.reset()
 
+    async def greet(self) -> None:
+        if hasattr(self.broker, "connection_pool"):
+            async with self._redis() as redis:
+                await redis.ping()
+
     def _redis(self) -> Redis:
         return Redis(connection_pool=self.broker.connection_pool)
 
@@ -207,6 +213,16 @@ class RedisEngine(Engine):
         add = self._adder()
         if add is None:
             return await super().send(messages)
+        try:
+            return await self._send(messages, add)
+        except ConnectionLost:
+            # Most likely one that has died while it was not used; so may have the others.
+            await self.broker.connection_pool.disconnect(inuse_connections=False)
+            return await self._send(messages, add)
+
+    async def _send(
+        self, messages: Sequence[BrokerMessage], add: Callable[[Any, str, BrokerMessage], object]
+    ) -> list[BaseException | None]:
         async with self._redis() as redis:
             pipe = redis.pipeline(transaction=False)
             for message in messages:
