@@ -45,7 +45,7 @@ class Double:
 def behind(ledger: Ledger, double: Runner, *rules: dict[str, Any]) -> Runner:
     """What an adapter is given in place of the runner."""
     app = FaultyApp(rules=rules, ledger=ledger, warn_unclosed=False)
-    backend: Any = app.make_backend()
+    backend: Any = app.make_backend("asyncio")
     backend.register(TaskSpec(name="step", fn=print, is_async=False), double)
     given: Runner = backend._runners["step"]  # by the adapter inside, which has got it
     return given
@@ -186,14 +186,14 @@ async def test_the_ledger_has_that_a_rule_was_followed_and_when_that_was_over(
 
 async def test_without_rules_nothing_is_in_between(ledger: Ledger) -> None:
     app = FaultyApp(ledger=ledger, warn_unclosed=False)
-    assert type(app.make_backend()) is AsyncioBackend
+    assert type(app.make_backend("asyncio")) is AsyncioBackend
 
 
 async def test_with_rules_all_else_of_the_backend_is_as_it_was(ledger: Ledger) -> None:
     # Given
     app = FaultyApp(rules=[{"do": "drop", "task": "step"}], ledger=ledger, warn_unclosed=False)
     # When
-    backend: Any = app.make_backend()
+    backend: Any = app.make_backend("asyncio")
     # Then
     assert (backend.name, backend.caps) == (AsyncioBackend.name, AsyncioBackend.caps)
     assert backend.native is None

@@ -7,6 +7,7 @@ that the suite needs no driver, and shares no code with the store under test.
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from mageflow_conformance.servers.ports import HOST
@@ -36,7 +37,7 @@ class Wire:
         """One answer: text, number, list, or `None`. Raises `WireError` and `OSError`."""
         return self.call_all([command])[0]
 
-    def call_all(self, commands: list[tuple[str | int, ...]]) -> list[Any]:
+    def call_all(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
         """Answers to several commands, over one connection."""
         with (
             socket.create_connection(self._address, self._timeout) as connection,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mageflow_conformance.backends.doomed import Doomed, doomed, new_hits
@@ -82,7 +83,7 @@ class Lane:
                 await self._have_it_leave(victim)
                 break
             await eventually(
-                lambda batch=batch: self._over(victim, batch),
+                partial(self._over, victim, batch),
                 within=40,
                 about="a death, or the end of the flows",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from functools import partial
 from typing import Any
 
 from mageflow_conformance.backends.doomed import doomed
@@ -215,7 +216,7 @@ async def zombie(stage: Stage) -> None:
         return [row for row in rows if row.what in (ENDED, STOPPED)]
 
     for run in runs:
-        await eventually(lambda run=run: late(run), within=20, about="what the zombie says late")
+        await eventually(partial(late, run), within=20, about="what the zombie says late")
     await stage.ledger.has(LOST, within=20)
     # What it has said late was heard when it does its work again.
     await _works_again(stage, victim.pid)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from mageflow_conformance.backends.tasks.data import data_tasks
 from mageflow_conformance.backends.tasks.executing import executing_tasks
+from mageflow_conformance.backends.tasks.faults import fault_tasks
 from mageflow_conformance.backends.tasks.flowing import flowing_tasks
 from mageflow_conformance.backends.tasks.gates import gate_tasks
 from mageflow_conformance.backends.tasks.submitting import submitting_tasks
-from mageflow_conformance.backends.tasks.faults import fault_tasks
 from mageflow_conformance.ledger import Ledger
 from mageflow_conformance.witness import Witness
 from mageflow_core import Mageflow
