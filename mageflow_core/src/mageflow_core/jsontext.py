@@ -106,7 +106,7 @@ def _check_containers(value: Any, depth: int) -> None:
 
 def check_size(text: str, limit: int, what: str, instead: str = "pass a reference") -> None:
     """Raise `MessageTooLarge` for a text of more than `limit` bytes. what: what it is called."""
-    size = len(text) if text.isascii() else len(text.encode())
+    size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
     if size > limit:
         raise MessageTooLarge(
             f"{what} has {size:,} bytes; max_value_bytes is {limit:,}: store it elsewhere and "

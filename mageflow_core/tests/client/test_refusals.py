@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mageflow_core import Mageflow, chain, graph, sign, swarm
+from mageflow_core import Mageflow, TaskSignature, chain, graph, sign, swarm
 from mageflow_core.errors import (
     CyclicGraph,
     DuplicateTask,
@@ -172,6 +172,19 @@ async def test_an_argument_that_is_too_large_is_refused_wherever_it_is_bound(
     for value in ("x" * 49, "é" * 25, "\x00" * 9, 10**50, [1] * 25):
         match = r"argument 'text' of '\w+' has \d+ bytes; max_value_bytes is 50: store it elsewhere"
         await refused(mf, MessageTooLarge, match, lambda: build(take, value), {"text": 1})  # noqa: B023
+
+
+@pytest.mark.parametrize("value", [["\ud83d"], {"a": {1}}, [float("nan")], {1: "a" * 20}])
+async def test_of_an_argument_that_is_no_json_nothing_is_said_of_its_size(
+    make_app: Any, value: Any
+) -> None:
+    mf: Mageflow = await make_app(max_value_bytes=50)
+
+    @mf.task
+    async def take(text: Any) -> None: ...
+
+    flow: Any = chain(TaskSignature(task="take", args={"text": value}))
+    assert mf.check(flow) is flow  # a store refuses it with the path of what is wrong
 
 
 async def test_an_argument_of_just_the_size_is_taken(make_app: Any) -> None:
