@@ -1,0 +1,297 @@
+"""What becomes of a message: acknowledged, given back, or left as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bench import Bench
+from taskiq import AckableMessage, Context, SimpleRetryMiddleware, TaskiqMessage
+from taskiq.acks import AckController
+from taskiq.receiver import Receiver
+
+from mageflow_conformance.waiting import eventually
+from mageflow_core.backends import Delivery, Disposal, Handled, Job, TaskSpec
+from mageflow_taskiq import StreamBroker, TaskiqBackend
+from mageflow_taskiq.deliveries import RETURNS, Deliveries, message_of
+from mageflow_taskiq.receiver import MageReceiver
+
+JOB = Job("0" * 32, 1, 1, "work", "taskiq", None, None)
+
+
+class Recording(StreamBroker):
+    """Sends nothing, and keeps what it should have sent."""
+
+    def __init__(self) -> None:
+        super().__init__("redis://127.0.0.1:9/0")
+        self.kicked: list[TaskiqMessage] = []
+        self.fails = False
+
+    async def kick(self, message: Any) -> None:
+        if self.fails:
+            raise ConnectionError("gone")
+        self.kicked.append(self.formatter.loads(message.message))
+
+
+class Answering:
+    """A runner that gives what it is told to."""
+
+    def __init__(self, handled: Handled = Handled(Disposal.DONE)) -> None:  # noqa: B008 - immutable
+        self.handled = handled
+        self.given: list[Delivery] = []
+        self.waits = asyncio.Event()
+        self.waits.set()
+
+    async def run(self, delivery: Delivery) -> Handled:
+        self.given.append(delivery)
+        await self.waits.wait()
+        return self.handled
+
+
+class Message:
+    """One that can be acknowledged."""
+
+    def __init__(self, broker: StreamBroker, said: TaskiqMessage | None = None) -> None:
+        self.said = said or message_of(JOB, "mine", {})
+        self.acknowledged = 0
+        self._broker = broker
+
+    async def ack(self) -> None:
+        self.acknowledged += 1
+
+    def context(self) -> Context:
+        return Context(self.said, self._broker, AckController(self.ack))
+
+    def taken(self) -> AckableMessage:
+        data = self._broker.formatter.dumps(self.said).message
+        return AckableMessage(data=data, ack=self.ack)
+
+
+@pytest.fixture
+def broker() -> Recording:
+    return Recording()
+
+
+@pytest.fixture
+def deliveries(broker: Recording) -> Deliveries:
+    return Deliveries(broker)
+
+
+@pytest.mark.parametrize("disposal", [Disposal.DONE, Disposal.SKIPPED, Disposal.FAILED])
+async def test_what_is_over_is_acknowledged(
+    broker: Recording, deliveries: Deliveries, disposal: Disposal
+) -> None:
+    deliveries.runner = runner = Answering(Handled(disposal))
+    message = Message(broker)
+    await deliveries.run(message.context())
+    assert message.acknowledged == 1
+    (delivery,) = runner.given
+    assert (delivery.job, delivery.namespace) == (JOB, "mine")
+    assert isinstance(delivery.native, Context)
+
+
+async def test_what_is_released_goes_to_the_end_of_the_queue_and_then_is_acknowledged(
+    broker: Recording, deliveries: Deliveries
+) -> None:
+    # Given a job that is released, for the third time
+    deliveries.runner = Answering(Handled(Disposal.RELEASE))
+    message = Message(broker)
+    message.said.labels[RETURNS] = "2"
+    await deliveries.run(message.context())
+    # Then this delivery is over, and its slot free, before it is given back
+    assert message.acknowledged == 0
+    await eventually(lambda: message.acknowledged == 1)
+    # And what was sent is the same job, once more often released
+    (again,) = broker.kicked
+    assert again.task_id == message.said.task_id
+    assert again.labels == {**message.said.labels, RETURNS: "3"}
+
+
+async def test_what_cannot_be_given_back_is_left_to_the_engine(
+    broker: Recording, deliveries: Deliveries, caplog: pytest.LogCaptureFixture
+) -> None:
+    deliveries.runner = Answering(Handled(Disposal.RELEASE))
+    broker.fails = True
+    message = Message(broker)
+    await deliveries.run(message.context())
+    await eventually(lambda: "could not be given back: gone" in caplog.text)
+    assert message.acknowledged == 0
+
+
+async def test_what_nobody_takes_is_left_to_the_core_in_the_end(
+    broker: Recording, deliveries: Deliveries
+) -> None:
+    deliveries.runner = Answering(Handled(Disposal.RELEASE))
+    message = Message(broker)
+    message.said.labels[RETURNS] = "100000"
+    await deliveries.run(message.context())
+    await deliveries.settle(within=5)
+    assert message.acknowledged == 1
+    assert broker.kicked == []
+
+
+async def test_a_worker_that_closes_gives_back_at_once(
+    broker: Recording, deliveries: Deliveries
+) -> None:
+    # Given jobs that came when no app was open, and which others should have
+    messages = [Message(broker) for _ in range(3)]
+    for message in messages:
+        message.said.labels[RETURNS] = "50"
+        await deliveries.run(message.context())
+    # When there is no time
+    await asyncio.wait_for(deliveries.settle(within=5), 2)
+    # Then they are with others before it is gone
+    assert len(broker.kicked) == 3
+    assert [message.acknowledged for message in messages] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("labels", [{}, {"mf-key": "k"}, {"mf-key": "0" * 32, "mf-attempt": "x"}])
+async def test_a_message_that_is_no_job_is_thrown_away_and_told_of(
+    broker: Recording,
+    deliveries: Deliveries,
+    labels: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    deliveries.runner = runner = Answering()
+    said = TaskiqMessage(task_id="x", task_name="mageflow:work", labels=labels, args=[], kwargs={})
+    message = Message(broker, said)
+    with caplog.at_level(logging.ERROR):
+        handled = await deliveries.run(message.context())
+    assert handled.disposal is Disposal.SKIPPED
+    assert message.acknowledged == 1
+    assert "message x was thrown away" in caplog.text
+    assert runner.given == []
+
+
+# --- through taskiq's receivers ------------------------------------------------------------------
+def ours(backend: TaskiqBackend, broker: Recording) -> Receiver:
+    return MageReceiver(broker, backend._attached.deliveries, slots=2)
+
+
+def theirs(backend: TaskiqBackend, broker: Recording) -> Receiver:
+    return Receiver(broker, max_async_tasks=2)
+
+
+Make = Callable[[TaskiqBackend, Recording], Receiver]
+
+
+class Results:
+    """What a dashboard would show."""
+
+    def __init__(self, broker: Any) -> None:
+        self.saved: dict[str, Any] = {}
+        broker.result_backend.set_result = self.set_result
+
+    async def set_result(self, task_id: str, result: Any) -> None:
+        self.saved[task_id] = result
+
+
+@pytest.fixture(params=[ours, theirs])
+def make(request: pytest.FixtureRequest) -> Make:
+    found: Make = request.param
+    return found
+
+
+@pytest.fixture
+def backend(broker: Recording, bench: Bench) -> TaskiqBackend:
+    return TaskiqBackend(broker, bench.app().settings)
+
+
+def register(backend: TaskiqBackend, runner: Answering, name: str = "work") -> None:
+    spec = TaskSpec(name=name, fn=lambda: None, is_async=False)
+    backend.register(spec, runner)
+
+
+@pytest.mark.parametrize("task", ["work", "unheard-of"])
+async def test_jobs_of_known_and_unknown_tasks_reach_the_runner(
+    backend: TaskiqBackend, broker: Recording, make: Make, task: str
+) -> None:
+    # Given a worker that knows one task
+    runner = Answering()
+    register(backend, runner)
+    job = JOB._replace(task=task)
+    message = Message(broker, message_of(job, "mine", {}))
+    # When a job comes
+    await make(backend, broker).callback(message.taken())
+    # Then it is for the runner to say what is to become of it
+    assert [each.job for each in runner.given] == [job]
+    assert message.acknowledged == 1
+
+
+async def test_failures_are_saved_and_not_tried_again_by_taskiq(
+    backend: TaskiqBackend, broker: Recording, make: Make
+) -> None:
+    # Given a broker that tries everything again that fails
+    broker.add_middlewares(SimpleRetryMiddleware(default_retry_label=True))
+    results = Results(broker)
+    register(backend, Answering(Handled(Disposal.FAILED, ValueError("no"))))
+    message = Message(broker)
+    # When a job fails for good
+    await make(backend, broker).callback(message.taken())
+    # Then it is shown as failed, acknowledged, and over
+    result = results.saved[JOB.id]
+    assert (result.is_err, str(result.error)) == (True, "no")
+    assert message.acknowledged == 1
+    assert broker.kicked == []
+
+
+async def test_a_duplicate_does_not_change_what_is_shown(
+    backend: TaskiqBackend, broker: Recording, make: Make
+) -> None:
+    results = Results(broker)
+    runner = Answering(Handled(Disposal.FAILED, ValueError("no")))
+    register(backend, runner)
+    await make(backend, broker).callback(Message(broker).taken())
+    runner.handled = Handled(Disposal.SKIPPED)
+    await make(backend, broker).callback(Message(broker).taken())
+    assert str(results.saved[JOB.id].error) == "no"
+
+
+async def test_a_job_that_is_cancelled_is_neither_acknowledged_nor_shown_as_over(
+    backend: TaskiqBackend, broker: Recording, make: Make
+) -> None:
+    # Given a job whose runner is at work
+    results = Results(broker)
+    runner = Answering()
+    runner.waits.clear()
+    register(backend, runner)
+    message = Message(broker)
+    running = asyncio.create_task(make(backend, broker).callback(message.taken()))
+    await eventually(lambda: runner.given)
+    # When it is cancelled
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    # Then the engine may give it to others
+    assert message.acknowledged == 0
+    assert results.saved == {}
+
+
+async def test_jobs_are_acknowledged_late_whatever_the_worker_was_told(
+    backend: TaskiqBackend, broker: Recording
+) -> None:
+    # Given taskiq's receiver, told to acknowledge what it has not begun
+    from taskiq.acks import AcknowledgeType
+
+    runner = Answering()
+    runner.waits.clear()
+    register(backend, runner)
+    receiver = Receiver(broker, max_async_tasks=2, ack_type=AcknowledgeType.WHEN_RECEIVED)
+    message = Message(broker)
+    running = asyncio.create_task(receiver.callback(message.taken()))
+    await eventually(lambda: runner.given)
+    assert message.acknowledged == 0
+    runner.waits.set()
+    await running
+    assert message.acknowledged == 1
+
+
+async def test_no_task_of_taskiqs_is_found_that_was_not(
+    backend: TaskiqBackend, broker: Recording
+) -> None:
+    register(backend, Answering())
+    assert broker.find_task("work") is None
+    assert broker.find_task("mageflow:work") is broker.get_all_tasks()["mageflow:work"]
+    assert list(backend.natives()) == []
