@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -295,3 +296,36 @@ async def test_no_task_of_taskiqs_is_found_that_was_not(
     assert broker.find_task("work") is None
     assert broker.find_task("mageflow:work") is broker.get_all_tasks()["mageflow:work"]
     assert list(backend.natives()) == []
+
+
+class Deaf(Recording):
+    """Reads until something comes, and loses whoever stops that."""
+
+    async def listen(self) -> AsyncGenerator[AckableMessage, None]:
+        self.reading = True
+        while not self.closed.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.closed.wait()
+        yield Message(self).taken()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = False
+        self.closed = asyncio.Event()
+
+
+async def test_a_worker_stops_though_its_broker_does_not_hear_of_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a broker whose reads go on when they are cancelled
+    monkeypatch.setattr("mageflow_taskiq.receiver.LAST", 0.05)
+    broker = Deaf()
+    backend = TaskiqBackend(broker, bench.app().settings)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(backend.serve(slots=1, stop=stop, grace=0))
+    await eventually(lambda: broker.reading)
+    # When the worker is to stop
+    stop.set()
+    # Then it does
+    await asyncio.wait_for(serving, 10)
+    broker.closed.set()

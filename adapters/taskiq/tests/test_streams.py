@@ -228,7 +228,7 @@ async def test_an_existing_stream_is_sent_to_in_one_go_and_keeps_its_ways(
     async def double(n: int) -> int:
         return 2 * n
 
-    await bench.worker(app)
+    worker = await bench.worker(app)
     # When many jobs are sent
     before = int(
         redis.info("commandstats").get("cmdstat_xadd", "calls=0,").split("=")[1].split(",")[0]
@@ -241,3 +241,5 @@ async def test_an_existing_stream_is_sent_to_in_one_go_and_keeps_its_ways(
     )
     assert length(redis, bench.queue) == 50
     assert (await app.health()).waiting == 0
+    # And a worker that only waits for more ends soon
+    await asyncio.wait_for(worker.stop(), 20)

@@ -192,7 +192,7 @@ class TaskiqBackend(TaskManager):
             try:
                 if fails:
                     await self._engine.mend()
-                await receiver.listen(stop)
+                await receiver.listen_until(stop)
             except Exception as error:  # noqa: BLE001 - of whatever library the broker uses
                 fails = 0 if time.monotonic() - begun > PAUSES[-1] else fails
                 log.warning("%s; listening again soon", self._unavailable(error))

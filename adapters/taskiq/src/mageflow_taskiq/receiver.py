@@ -14,6 +14,8 @@ from taskiq.utils import maybe_awaitable
 
 from mageflow_taskiq.deliveries import PREFIX, Deliveries, outcome_of
 
+LAST = 5.0  # seconds that listening may take to end
+
 
 class MageReceiver(Receiver):
     """Runs up to `slots` tasks, MageFlow's and native ones, and takes no more than that."""
@@ -72,6 +74,21 @@ class MageReceiver(Receiver):
             for middleware in reversed(self.broker.middlewares):
                 await maybe_awaitable(middleware.on_error(message, result, error))
         return result
+
+    async def listen_until(self, stop: asyncio.Event) -> None:
+        """As `listen`, but returns soon when it is to stop: a broker's library may lose the
+        cancellation of a read, and then ends no earlier than its connection."""
+        listening = asyncio.create_task(self.listen(stop))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([listening], timeout=LAST)
+        finally:
+            stopping.cancel()
+            listening.cancel()  # of one that has ended, nothing
+            listening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if listening.done():
+            listening.result()
 
     async def finish(self, grace: float) -> None:
         """Let what still runs end, for so many seconds."""

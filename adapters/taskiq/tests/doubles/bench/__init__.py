@@ -55,7 +55,8 @@ class Bench:
         given = {"store": self.store, "namespace": self.namespace, "warn_unclosed": False}
         if broker is None:
             given |= {"backend": "taskiq", "taskiq": self.taskiq}
-        return Mageflow(broker, **{**given, **settings})
+        natives = [] if broker is None else [broker]
+        return Mageflow(*natives, **{**given, **settings})
 
     async def client(self, **settings: Any) -> Mageflow:
         return await self.stack.enter_async_context(self.app(**settings))
