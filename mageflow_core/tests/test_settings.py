@@ -5,10 +5,10 @@ import os
 import pickle
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from mageflow_core.errors import SettingsError
 from mageflow_core.machine import Policy
@@ -481,6 +481,16 @@ def test_a_backend_may_need_what_nobody_has_said() -> None:
 
     with pytest.raises(SettingsError, match=r"^taskiq.url is needed: set MAGEFLOW_TASKIQ_URL$"):
         Settings.load().of("taskiq", Needing)
+
+
+def test_values_of_a_backend_that_do_not_go_together_are_told(project: Path) -> None:
+    class Choosy(OfTaskiq):
+        @model_validator(mode="after")
+        def _together(self) -> Self:
+            raise ValueError("a queue is for one url only")
+
+    with pytest.raises(SettingsError, match=r"^taskiq: a queue is for one url only$"):
+        Settings.load(taskiq={"url": "redis://:hush@host"}).of("taskiq", Choosy)
 
 
 def test_a_table_of_no_backend_is_an_unknown_setting(project: Path) -> None:

@@ -420,8 +420,9 @@ def _unknown(key: str, origin: str, known: Iterable[str] = ()) -> str:
 
 
 def _origin_of(error: ErrorDetails, origins: list[_Origin]) -> _Origin | None:
-    """The strongest origin of the value, `None` for a key that is unknown."""
-    key = error["loc"][0]
+    """The strongest origin of the value, `None` for a key that is unknown, and for what is wrong
+    with values together."""
+    key = error["loc"][0] if error["loc"] else None
     given = (origin for origin in origins if key in origin.values)
     return next(given, None) if error["type"] != "extra_forbidden" else None
 
