@@ -38,7 +38,7 @@ class TaskiqSettings(BaseModel):
     broker: Kind | None = None
     """What of it is used; by default streams of Redis, and what else the URL says."""
 
-    queue: str | None = None
+    queue: Annotated[str, Field(min_length=1)] | None = None
     """The queue of tasks that name none; by default the namespace with `.taskiq` behind it. All
     processes of an app have to agree on it."""
 
@@ -78,4 +78,6 @@ class TaskiqSettings(BaseModel):
         kind = self.broker or meant
         if ENGINES[kind] != ENGINES[meant]:
             raise ValueError(f"broker is {kind!r}, and the URL begins with {scheme}://")
+        if kind == "nats" and self.serves is not None:
+            raise ValueError("NATS serves one queue: leave `serves` out, and set `queue`")
         return kind
