@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -55,6 +55,8 @@ class TaskiqHarness(Harness):
     server_class: ClassVar[type[RedisServer | RabbitServer | NatsServer]]
     packages: ClassVar[tuple[str, ...]] = ("taskiq",)
     modules: ClassVar[tuple[str, ...]] = ("taskiq", "taskiq.receiver")
+    context = "taskiq.context:Context"
+    chooses_queues: ClassVar[bool] = True
 
     server: RedisServer | RabbitServer | NatsServer | None = None
 
@@ -91,6 +93,12 @@ class TaskiqHarness(Harness):
     def settings(self, namespace: str) -> dict[str, Any]:
         queue = f"{namespace}.jobs"
         return {self.backend: {"broker": self.kind, "url": self.url, "queue": queue}}
+
+    def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:
+        if not self.chooses_queues:
+            return None
+        said = self.settings(namespace)[self.backend]
+        return {self.backend: {**said, "serves": list(names)}}
 
     def natives(self, namespace: str, record: Any) -> TaskiqNatives:
         return TaskiqNatives(self._broker(f"{namespace}.native"), record)
@@ -164,6 +172,7 @@ class NatsHarness(TaskiqHarness):
     name = "taskiq-nats"
     kind = "nats"
     server_class = NatsServer
+    chooses_queues = False
     packages = ("taskiq", "taskiq-nats", "nats-py")
     modules = (*TaskiqHarness.modules, "taskiq_nats")
 
