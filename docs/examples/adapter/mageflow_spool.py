@@ -32,8 +32,8 @@ log = logging.getLogger("mageflow.spool")
 
 TABLE = "CREATE TABLE IF NOT EXISTS jobs (id PRIMARY KEY, namespace, meta, visible_at REAL)"
 PUT = "INSERT OR IGNORE INTO jobs VALUES (?, ?, ?, 0)"
-TAKE = """UPDATE jobs SET visible_at = ?1 + 60 WHERE id IN (SELECT id FROM jobs
-    WHERE namespace = ?2 AND visible_at <= ?1 ORDER BY rowid LIMIT ?3) RETURNING id, meta"""
+TAKE = """UPDATE jobs SET visible_at = ?1 + ?2 WHERE id IN (SELECT id FROM jobs
+    WHERE namespace = ?3 AND visible_at <= ?1 ORDER BY rowid LIMIT ?4) RETURNING id, meta"""
 DELETE = "DELETE FROM jobs WHERE id = ?"
 GIVE_BACK = "UPDATE jobs SET visible_at = ?1 + 1 WHERE id = ?2"
 COUNT = "SELECT count(*) FROM jobs WHERE namespace = ? AND visible_at = 0"
@@ -41,21 +41,20 @@ SHORTEST, LONGEST = 0.01, 0.25  # seconds between two looks
 
 
 class SpoolSettings(BaseModel):
-    """`MAGEFLOW_SPOOL_PATH`, or `path` in a table `[spool]` of mageflow.toml."""
+    """As `MAGEFLOW_SPOOL_PATH`, or in a table `[spool]` of mageflow.toml."""
 
     path: Path = Path("spool.db")
+    again: float = 60.0  # seconds until a job that was taken and not deleted may be taken again
 
 
 class SpoolBackend(TaskManager):
     """Keeps ids only: whatever becomes of the file, no run is lost with it."""
 
     name = "spool"
-    caps = Capabilities(
-        late_registration=True, gives_back=True, keeps_jobs=True, reports_waiting=True
-    )
+    caps = Capabilities(late_registration=True, gives_back=True, reports_waiting=True)
 
-    def __init__(self, path: Path, namespace: str) -> None:
-        self._path = path
+    def __init__(self, own: SpoolSettings, namespace: str) -> None:
+        self._path, self._again = own.path, own.again
         self._namespace = namespace
         self._thread = ThreadPoolExecutor(1, "spool")  # SQLite blocks, and must not block the loop
         self._db: sqlite3.Connection
@@ -63,7 +62,7 @@ class SpoolBackend(TaskManager):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        return cls(settings.of(cls.name, SpoolSettings).path, settings.namespace)
+        return cls(settings.of(cls.name, SpoolSettings), settings.namespace)
 
     def register(self, spec: TaskSpec, runner: Runner) -> None:
         self._runner = runner
@@ -104,8 +103,9 @@ class SpoolBackend(TaskManager):
             await asyncio.gather(*running, return_exceptions=True)
 
     async def _take(self, free: int) -> Any:
+        values = (time.time(), self._again, self._namespace, free)
         try:
-            return await self._call(self._do, TAKE, time.time(), self._namespace, free)
+            return await self._call(self._do, TAKE, *values)
         except BackendUnavailable as error:  # an engine that is away must not end its workers
             log.warning("%s; looking again soon", error)
             return []

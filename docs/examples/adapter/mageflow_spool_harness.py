@@ -10,6 +10,7 @@ from mageflow_conformance.backends import Harness
 class SpoolHarness(Harness):
     name = "spool"
     backend = "spool"
+    redelivery = 2.0
 
     def start(self) -> None:
         self._folder = TemporaryDirectory(prefix="spool-")
@@ -19,7 +20,7 @@ class SpoolHarness(Harness):
         self._folder.cleanup()
 
     def settings(self, namespace: str) -> dict[str, Any]:
-        return {"spool": {"path": self.url}}
+        return {"spool": {"path": self.url, "again": self.redelivery}}
 
     def versions(self) -> dict[str, str]:
         return {"SQLite": sqlite3.sqlite_version}
