@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
+from mageflow_conformance.backends.census import take_census
 from mageflow_conformance.backends.gates import OPEN
 from mageflow_conformance.backends.life import app_of
 from mageflow_conformance.flows import call
 from mageflow_conformance.flows.hastening import hastened
 from mageflow_conformance.ledger import Ledger
+from mageflow_core import Mageflow
 
 READY = "ready"  # rows of clients that wait at their gate
 GOT = "got"  # rows of what a client was given
+CENSUS = "census"
+AT_ONCE = 100  # starts
 
 
 def start_often(ledger: str, settings: dict[str, Any], key: str, times: int, gate: str) -> None:
@@ -31,3 +36,23 @@ async def _start_often(
         starts = (mf.start(call("step", add=1), {"n": 1}, key=key) for _ in range(times))
         runs = await asyncio.gather(*starts)
         ledger.note(GOT, runs=[run.id for run in runs])
+
+
+def start_many(ledger: str, settings: dict[str, Any], counts: Sequence[int]) -> None:
+    """Starts so many runs, waits for each tenth, and takes a census; then so many more."""
+    with hastened():
+        asyncio.run(_start_many(Ledger(ledger), settings, counts))
+
+
+async def _start_many(ledger: Ledger, settings: dict[str, Any], counts: Sequence[int]) -> None:
+    async with app_of(ledger, {**settings, "worker": False}) as mf:
+        for count in counts:
+            for first in range(0, count, AT_ONCE):
+                await asyncio.gather(*(_start(mf, n) for n in range(first, first + AT_ONCE)))
+            ledger.note(CENSUS, **take_census())
+
+
+async def _start(mf: Mageflow, n: int) -> None:
+    run = await mf.start(call("count"))
+    if n % 10 == 0:
+        await run.settled(timeout=60)

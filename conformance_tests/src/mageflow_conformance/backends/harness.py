@@ -114,10 +114,8 @@ class Harness:
         return caps
 
     def claims(self, claim: str) -> bool:
-        """Whether a capability is there, or one of: `restarts`, `natives`, `command`,
-        `queues`."""
         """Whether a capability is there, or one of: `restarts`, `redelivery`, `natives`,
-        `command`."""
+        `command`, `queues`."""
         if claim == "restarts":
             return self.restarts
         if claim == "redelivery":

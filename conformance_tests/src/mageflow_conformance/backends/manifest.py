@@ -12,6 +12,8 @@ from mageflow_conformance.backends.requirements import (
     executing,
     failing,
     flowing,
+    lasting,
+    native,
     storing,
     submitting,
 )
@@ -27,6 +29,8 @@ _GROUPS = (
     (crashing, "Deaths at every point"),
     (storing, "A store in trouble"),
     (flowing, "Flows"),
+    (lasting, "What a process keeps"),
+    (native, "Tasks of the engine's own client"),
 )
 
 

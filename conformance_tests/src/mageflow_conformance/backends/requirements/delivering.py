@@ -247,18 +247,21 @@ async def redelivered(stage: Stage) -> None:
 
 
 # --- engines that die -----------------------------------------------------------------------------
+async def _sent(stage: Stage, count: int) -> list[Run[Any]]:
+    """Started by a client that is gone, and so has handed its jobs over."""
+    client = await stage.watch()
+    runs = [await client.start(call("step", add=n), {"n": 0}) for n in range(count)]
+    await client.close()
+    return [await stage.mf.load(run.id) for run in runs]
+
+
 async def _without_an_engine(stage: Stage) -> None:
     """What an engine would keep is kept by the store."""
     assert not stage.harness.restarts
-    client = await stage.watch()
-    runs = [await client.start(call("step", add=n), {"n": 0}) for n in range(5)]
-    await client.close()
+    runs = await _sent(stage, 5)
     assert not stage.ledger.of(BEGUN)
     await stage.worker()
-    for n, run in enumerate(runs):
-        mine = await stage.mf.load(run.id)
-        assert await mine.result(timeout=20) == {"n": n}
-        await stage.kept(mine)
+    await ran_once(stage, runs)
 
 
 @requirement(
@@ -288,7 +291,7 @@ async def engine_restarted(stage: Stage) -> None:
 
 
 async def _lost_with_the_engine(stage: Stage) -> None:
-    runs = await started(stage, 10)
+    runs = await _sent(stage, 10)
     if stage.harness.restarts:
         await asyncio.to_thread(stage.harness.restart)
     await stage.worker()
@@ -302,12 +305,18 @@ async def _lost_with_the_engine(stage: Stage) -> None:
     claim="keeps_jobs",
     instead=Instead(text="The core sends such jobs again.", check=_lost_with_the_engine),
     alone=True,
+    within=120,
 )
 async def kept_by_the_engine(stage: Stage) -> None:
     count = 10
-    runs = await started(stage, count)
+    before = await stage.worker()
+    await (await stage.mf.start(call("noted"))).settled(timeout=20)
+    await before.stop()
+    runs = await _sent(stage, count)
     await asyncio.to_thread(stage.harness.restart)
     await stage.worker(rules=[rule("note", "step", count)], **REAL_TIMES)
-    await ran_once(stage, runs)
+    for n, run in enumerate(runs):
+        assert await run.result(timeout=20) == {"n": n}
+        await stage.kept(run)
     came = [(row.more["of"], row.more["send"]) for row in stage.ledger.of(SEAM)]
-    assert sorted(came) == sorted((run.id, 1) for run in runs)
+    assert sorted(came) == sorted((run.id, 1) for run in runs), "they were sent again"
