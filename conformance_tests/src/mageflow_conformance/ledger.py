@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def is_at_or_below(key: str, top: str) -> bool:
     return key == top or (key.startswith(top) and key[len(top)] in "/~")
 
 
-def by_key(rows: list[Row]) -> dict[str, list[Row]]:
+def by_key(rows: Sequence[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.key is not None:

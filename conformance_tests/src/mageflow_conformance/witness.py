@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mageflow_conformance.ledger import Ledger
+from mageflow_core.errors import Interrupted
 from mageflow_core.signatures.context import Context
 
 BEGUN, ENDED, FAILED, STOPPED = "begun", "ended", "failed", "stopped"
@@ -33,7 +34,7 @@ class Witness:
         self.note(BEGUN, context)
         try:
             yield
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Interrupted):
             self.note(STOPPED, context)
             raise
         except BaseException:

@@ -8,7 +8,7 @@ from evidences import Story, ran
 from mageflow_conformance.flows import call
 from mageflow_conformance.processes.process import FROZEN, KILLED
 from mageflow_conformance.witness import FAILED, LOST, STOPPED
-from mageflow_core import Status, chain
+from mageflow_core import Status, chain, swarm
 from mageflow_core.machine import Event
 
 
@@ -77,6 +77,18 @@ def test_a_retry_by_hand_explains_it_where_it_reaches_that_node(told: Story) -> 
     assert told.broken() == [("G2", "r/1")]
     told.events.append(Event(1_001.4, "retry", ""))
     assert told.broken() == []
+
+
+def test_so_does_the_generation_of_an_item_of_whose_retry_history_does_not_tell() -> None:
+    told = Story(swarm([call("a"), call("b")]))
+    told.moves("r/1", 1.0, 1.2, how=FAILED)
+    told.rows += ran("r/1", 1.5, 1.8, fence=2)
+    assert told.broken() == [("G2", "r/1")]
+    told.change("r/1", generation=2)
+    assert told.broken() == []
+    # But no more often than it was retried
+    told.rows += ran("r/1", 1.9, 1.95, fence=3)
+    assert told.broken() == [("G2", "r/1")]
 
 
 def test_two_bodies_under_one_fence_are_found_whatever_has_died(told: Story) -> None:

@@ -8,6 +8,7 @@ from evidences import Story, ran
 from mageflow_conformance.flows import call
 from mageflow_conformance.history.order import most_at_once
 from mageflow_conformance.processes.process import FROZEN, KILLED
+from mageflow_conformance.witness import FAILED
 from mageflow_core import Status, chain, graph, swarm
 
 
@@ -82,6 +83,26 @@ def test_an_item_holds_its_slot_from_its_first_body_to_its_last() -> None:
     # When a third one begins between their bodies
     told.moves("r/2", 0.95, 0.99)
     assert told.broken() == [("G4", "r")]
+
+
+def test_an_item_holds_no_slot_between_its_failure_and_its_retry_by_hand() -> None:
+    # Given an item that has failed, and ran again when the next one was over
+    told = Story(swarm([chain(call("a"), call("b")), call("c")], max_concurrency=1))
+    told.moves("r/0/1", 1.0, 1.2, how=FAILED)
+    told.rows += ran("r/0/1", 3.5, 3.8, fence=2)
+    assert ("G4", "r") in told.broken()
+    told.change("r/0/1", generation=2)
+    assert told.broken() == []
+    # When one of its bodies ran beside another item's
+    told.rows += ran("r/0/0", 2.5, 2.6, fence=2)
+    assert ("G4", "r") in told.broken()
+
+
+def test_bodies_of_one_item_that_run_beside_each_other_are_one() -> None:
+    told = Story(swarm([graph({"a": call("a"), "b": call("b")}), call("c")], max_concurrency=1))
+    told.moves("r/0/b", 0.2, 0.5)
+    told.change("r/0/b", generation=2)
+    assert told.broken() == []
 
 
 def test_one_that_begins_when_another_ends_is_not_beside_it() -> None:

@@ -18,7 +18,7 @@ def told() -> Story:
 
 
 def says(story: Story, what: str, t: float, key: str = "r", reach: float = 1.0) -> None:
-    story.says(what, t=t, key=key, at=CLOCK + t, reach=reach)
+    story.says(what, t=t, key=key, at=CLOCK + t, reach=reach, asked=t, asked_at=CLOCK + t)
 
 
 def test_a_claim_while_it_was_suspended_is_found(told: Story) -> None:
@@ -40,6 +40,25 @@ def test_a_claim_from_before_may_still_begin_in_a_moment_and_not_much_later(told
     assert ("G5", "r/1") not in told.broken()
     assert ("G5", "r/2") in told.broken()
     assert ("G5", "r/3") in told.broken()
+
+
+def test_it_has_as_long_as_running_bodies_have_to_stop(told: Story) -> None:
+    says(told, "suspended", 0.5, reach=1.5)
+    told.change("r/1", started_at=CLOCK + 0.5, queued_at=CLOCK + 1)
+    told.moves("r/1", 1.9, 1.95)
+    told.moves("r/2", 2.1, 2.2)
+    assert ("G5", "r/1") not in told.broken()
+    assert ("G5", "r/2") in told.broken()
+
+
+def test_what_is_claimed_before_a_resume_is_confirmed_is_claimed_after_it(told: Story) -> None:
+    says(told, "suspended", 0.95)
+    told.says("resumed", t=2.6, key="r", at=CLOCK + 2.6, reach=1.0, asked=2.1, asked_at=CLOCK + 2.1)
+    told.moves("r/1", 2.2, 2.3)
+    told.change("r/1", started_at=CLOCK + 2.15, queued_at=CLOCK + 1)
+    told.moves("r/2", 2.4, 2.9)
+    told.change("r/2", started_at=CLOCK + 2.35)
+    assert not [each for each in told.each() if each.guarantee == "G5"]
 
 
 def test_what_is_beside_what_was_suspended_goes_on() -> None:

@@ -19,8 +19,9 @@ ONCE = frozenset({"started", "begun", "continued", *(status.value for status in 
 
 
 def check_once(evidence: Evidence) -> Iterator[Broken]:
+    generations = {node.key: node.view.generation for node in evidence.root.walk()}
     for key, rows in evidence.bodies.items():
-        yield from _bodies(evidence, key, rows)
+        yield from _bodies(evidence, key, rows, generations.get(key, 1))
     for node in evidence.root.walk():
         yield from _callbacks(node)
         yield from _crashes(evidence, node)
@@ -28,7 +29,7 @@ def check_once(evidence: Evidence) -> Iterator[Broken]:
 
 
 # --- bodies ---------------------------------------------------------------------------------------
-def _bodies(evidence: Evidence, key: str, rows: Sequence[Row]) -> Iterator[Broken]:
+def _bodies(evidence: Evidence, key: str, rows: Sequence[Row], generation: int) -> Iterator[Broken]:
     begun = [row for row in rows if row.what == BEGUN]
     for fence, count in Counter(row.fence for row in begun).items():
         if count > 1:
@@ -37,8 +38,13 @@ def _bodies(evidence: Evidence, key: str, rows: Sequence[Row]) -> Iterator[Broke
     for (pid, fence), count in ends.items():
         if count > 1:
             yield Broken("G2", key, f"the body of fence {fence} in process {pid} ended twice")
+    anew = generation - 1  # times that it was retried by hand, of which history may not tell
     for row, following in pairwise(sorted(begun, key=lambda row: row.fence or 0)):
-        if not _explains(evidence, rows, row, following):
+        if _explains(evidence, rows, row, following):
+            continue
+        if anew and following.attempt == 1:
+            anew -= 1
+        else:
             yield Broken(
                 "G2",
                 key,

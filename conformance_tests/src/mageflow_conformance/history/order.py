@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from mageflow_conformance.history.broken import Broken
 from mageflow_conformance.history.evidence import OVER, Evidence, Told
-from mageflow_conformance.ledger import Row
+from mageflow_conformance.ledger import Row, by_key
 from mageflow_conformance.witness import BEGUN, ENDED
 from mageflow_core.machine import Status
 from mageflow_core.signatures.signature import GraphSignature, SwarmSignature
@@ -52,7 +52,12 @@ def _waits(evidence: Evidence, after: Told, before: Told) -> Iterator[Broken]:
 def _limit(evidence: Evidence, node: Told, limit: int | None) -> Iterator[Broken]:
     if limit is None:
         return
-    spans = [span for each in node.children if (span := span_of(evidence, each)) is not None]
+    if any(each.view.generation > 1 for each in node.walk_inside()):
+        # One that was retried by hand held no slot in between. That one which waits for its next
+        # attempt does hold it cannot be told apart from that, and is not looked at then.
+        spans = [span for each in node.children for span in busy_spans(evidence, each)]
+    else:
+        spans = [span for each in node.children if (span := span_of(evidence, each)) is not None]
     most = most_at_once(spans)
     if most > limit:
         yield Broken("G4", node.key, f"{most} items had begun and not ended, of {limit} allowed")
@@ -68,6 +73,29 @@ def span_of(evidence: Evidence, node: Told) -> tuple[float, float] | None:
     fences = last_fences(rows)
     over = [row.t for row in rows if row.what in OVER and row.fence == fences[row.key or ""]]
     return (min(begun), max(over)) if over else (min(begun), min(begun))
+
+
+def busy_spans(evidence: Evidence, node: Told) -> list[tuple[float, float]]:
+    """Times in which some body ran in it; where another one of its key has begun, one counts no
+    more."""
+    found: list[tuple[float, float]] = []
+    for begin, end in sorted(body_spans(evidence.inside(node))):
+        if found and begin <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((begin, end))
+    return found
+
+
+def body_spans(rows: Sequence[Row]) -> Iterator[tuple[float, float]]:
+    for mine in by_key(rows).values():
+        begun = sorted((row for row in mine if row.what == BEGUN), key=lambda row: row.t)
+        for row, following in zip_longest(begun, begun[1:]):
+            ends = [
+                r.t for r in mine if r.what in OVER and (r.pid, r.fence) == (row.pid, row.fence)
+            ]
+            last = following.t if following is not None else float("inf")
+            yield row.t, min(last, min(ends, default=row.t))
 
 
 def last_fences(rows: Sequence[Row]) -> Mapping[str, int]:

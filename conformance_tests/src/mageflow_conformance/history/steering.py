@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -25,11 +26,13 @@ CLOCKS = 0.05  # seconds that the store's clock may be known wrongly by
 
 async def steer(ledger: Ledger, node: Any, verb: Verb, *, reach: float = REACH) -> bool:
     """Do this to a run or node, and note that it is confirmed. reach: seconds in which bodies have
-    to see it, where the control channel is down."""
+    to see it, and in which those that were claimed before may still begin; more where the control
+    channel is down, or the machine is busy."""
+    store = await node._opened()  # noqa: SLF001 - whose clock it is
+    asked = {"asked": time.monotonic(), "asked_at": store.now()}
     applied: bool = await getattr(node, verb)()
     if applied:
-        store = await node._opened()  # noqa: SLF001 - whose clock it is
-        ledger.note(CONFIRMED[verb], key=node.key, at=store.now(), reach=reach)
+        ledger.note(CONFIRMED[verb], key=node.key, at=store.now(), reach=reach, **asked)
     return applied
 
 
@@ -49,19 +52,20 @@ def _claimed(
     evidence: Evidence, row: Row, resumed: Row | None, *, callbacks: bool
 ) -> Iterator[Broken]:
     """By the store's time of the last claim, and for earlier ones by when their bodies began:
-    those that were claimed before have a moment to do so."""
-    until = resumed.more["at"] if resumed is not None else float("inf")
+    those that were claimed before have a moment to do so. A resume counts from when it was asked
+    for: claims are granted again before it is confirmed."""
+    until = resumed.more["asked_at"] if resumed is not None else float("inf")
     for node in evidence.root.walk():
         claimed = node.view.started_at if node.view.kind == "task" else None
         if claimed is None or not _is_below(node.key, row, callbacks=callbacks):
             continue
         if row.more["at"] + CLOCKS < claimed < until - CLOCKS:
             yield Broken("G5", node.key, f"claimed while {row.key} was {row.what}")
-    last = resumed.t if resumed is not None else float("inf")
+    last = resumed.more["asked"] if resumed is not None else float("inf")
     for key, bodies in evidence.bodies.items():
         if _is_below(key, row, callbacks=callbacks):
             for body in bodies:
-                if body.what == BEGUN and row.t + scaled(REACH) < body.t < last:
+                if body.what == BEGUN and row.t + scaled(row.more["reach"]) < body.t < last:
                     yield Broken("G5", key, f"began while {row.key} was {row.what}")
 
 
