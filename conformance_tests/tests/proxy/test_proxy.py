@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from mageflow_conformance.proxy import Away, CutOff, LostReply, Proxy, step_names
+from mageflow_conformance.proxy import Away, Counting, CutOff, LostReply, Proxy, step_names
 from mageflow_conformance.servers import RedisServer, require_redis
 from mageflow_conformance.servers.wire import encode
 from mageflow_conformance.stores.harnesses.redis import shortened
@@ -56,7 +56,7 @@ class Client:
         self._writer.close()
 
 
-class Counting(LostReply):
+class LostCommand(LostReply):
     """Of plain commands."""
 
     def __init__(self, command: str, nth: int) -> None:
@@ -79,7 +79,7 @@ async def test_a_reply_gets_lost_once_the_server_has_done_what_was_asked(
     proxy: Proxy, server: RedisServer
 ) -> None:
     # Given three changes in one write, of which the reply to the second one gets lost
-    rule = proxy.rule = Counting("INCR", 2)
+    rule = proxy.rule = LostCommand("INCR", 2)
     client = await Client.to(proxy)
     client.send(("INCR", "n"), ("INCR", "n"), ("INCR", "n"))
     # Then the first one is answered, and the connection ends
@@ -96,7 +96,7 @@ async def test_a_reply_gets_lost_once_the_server_has_done_what_was_asked(
 
 
 async def test_other_connections_go_on(proxy: Proxy) -> None:
-    proxy.rule = Counting("INCR", 1)
+    proxy.rule = LostCommand("INCR", 1)
     one, other = await Client.to(proxy), await Client.to(proxy)
     one.send(("INCR", "n"))
     assert await one.line() == ""
@@ -114,8 +114,9 @@ async def test_who_is_cut_off_cannot_listen_and_all_else_works(proxy: Proxy) -> 
     client.send(("PUBLISH", "c", "hello"))
     assert await client.line() == ":1"
     assert [await listener.line() for _ in range(7)][-1] == "hello"
+    assert proxy.listens
     # When listening is cut off
-    proxy.rule = CutOff()
+    rule = proxy.rule = CutOff()
     proxy.cut(listening=True)
     assert await listener.line() == ""
     # Then nobody can listen, and others are heard
@@ -124,6 +125,7 @@ async def test_who_is_cut_off_cannot_listen_and_all_else_works(proxy: Proxy) -> 
     assert await again.line() == ""
     client.send(("PING",))
     assert await client.line() == "+PONG"
+    assert (proxy.listens, rule.refused) == (False, 1)
     for each in (listener, client, again):
         each.close()
 
@@ -180,3 +182,12 @@ def test_a_server_is_away_for_one_step_until_it_is_back() -> None:
     rule.back()
     assert not rule.refuses(["EVALSHA", sha, "1", "k"])
     assert not rule.refuses(["GET", "k"])
+
+
+def test_calls_of_steps_are_counted_also_of_a_store_that_is_hastened() -> None:
+    rule = Counting()
+    for sha, name in step_names().items():
+        if name in ("claim", "steer"):
+            assert not rule.refuses(["EVALSHA", sha, "1", "k"])
+    assert not rule.refuses(["GET", "k"])
+    assert rule.steps == {"claim": 2, "steer": 2}

@@ -64,6 +64,11 @@ class Proxy:
         if self._serving:
             await asyncio.wait(self._serving)
 
+    @property
+    def listens(self) -> bool:
+        """Whether a connection has subscribed, that nothing has ended since."""
+        return any(pair.listens for pair in self._pairs)
+
     def cut(self, *, listening: bool = False) -> None:
         """End the connections there are; listening: only those that have subscribed."""
         for pair in self._pairs:
@@ -120,10 +125,10 @@ class _Pair:
 
     def _forward(self, request: bytes) -> bool:
         rule, words = self._proxy.rule, words_of(request)
-        self.listens = self.listens or words[0].upper() == "SUBSCRIBE"
         if rule is not None and rule.refuses(words):
             self.abort()
             return False
+        self.listens = self.listens or words[0].upper() == "SUBSCRIBE"
         self._owed.append(words if rule is not None and rule.loses(words) else None)
         self._server.write(request)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 
 
@@ -62,11 +63,35 @@ class Away:
         """Never called."""
 
 
-class CutOff:
-    """Nobody may listen to what is published."""
+class Counting:
+    """Nothing is lost. steps: how often each step was called, by its name."""
+
+    def __init__(self) -> None:
+        self.steps: Counter[str] = Counter()
+        self._names = step_names()
 
     def refuses(self, words: list[str]) -> bool:
-        return words[0].upper() == "SUBSCRIBE"
+        if words[0] == "EVALSHA":
+            self.steps[self._names.get(words[1], words[1])] += 1
+        return False
+
+    def loses(self, words: list[str]) -> bool:  # noqa: ARG002 - nothing is
+        return False
+
+    def lost(self, words: list[str]) -> None:
+        """Never called."""
+
+
+class CutOff:
+    """Nobody may listen to what is published. refused: how often somebody wanted to."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def refuses(self, words: list[str]) -> bool:
+        refused = words[0].upper() == "SUBSCRIBE"
+        self.refused += refused
+        return refused
 
     def loses(self, words: list[str]) -> bool:  # noqa: ARG002 - only listening is cut off
         return False
