@@ -12,6 +12,7 @@ from mageflow_core.loading import BACKENDS, Installed, installed
 from mageflow_core.settings import Settings
 
 Fidelity = Literal["real", "emulated"]
+SECRET = "open-sesame"  # noqa: S105 - a password that nothing has, and that must not be shown
 
 
 class Natives(Protocol):
@@ -64,10 +65,19 @@ class Harness:
     def stop(self) -> None:
         """End what `start` has started."""
 
-    def restart(self) -> None:
-        """Kill the engine as a power cut would, and start it again where it was. Blocks. Called
-        only where `restarts` is true."""
+    def down(self) -> None:
+        """Kill the engine as a power cut would, and leave it so. Blocks. Called only where
+        `restarts` is true, as is what follows."""
         raise LookupError(f"{self.name}: the harness cannot restart the engine")
+
+    def up(self) -> None:
+        """Start the engine again where it was. Blocks, until it answers."""
+        raise LookupError(f"{self.name}: the harness cannot restart the engine")
+
+    def restart(self) -> None:
+        """Kill the engine as a power cut would, and start it again where it was. Blocks."""
+        self.down()
+        self.up()
 
     @property
     def restarts(self) -> bool:
@@ -86,6 +96,11 @@ class Harness:
     def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:  # noqa: ARG002
         """Arguments of `Mageflow` with which a worker serves these queues and no others; `None`
         where workers cannot choose."""
+        return None
+
+    def unreachable(self, port: int) -> dict[str, Any] | None:  # noqa: ARG002 - likewise
+        """As `settings`, for an engine at this port of 127.0.0.1, where nobody listens, and with
+        `SECRET` as its password if it can have one; `None` where there is no engine to reach."""
         return None
 
     def natives(self, namespace: str, record: Any) -> Natives | None:  # noqa: ARG002 - likewise
@@ -115,7 +130,7 @@ class Harness:
 
     def claims(self, claim: str) -> bool:
         """Whether a capability is there, or one of: `restarts`, `redelivery`, `natives`,
-        `command`, `queues`."""
+        `command`, `queues`, `unreachable`."""
         if claim == "restarts":
             return self.restarts
         if claim == "redelivery":
@@ -126,4 +141,6 @@ class Harness:
             return self.command("module") is not None
         if claim == "queues":
             return self.queues("conformance", ("other",)) is not None
+        if claim == "unreachable":
+            return self.unreachable(1) is not None
         return bool(getattr(self.caps(), claim, False))

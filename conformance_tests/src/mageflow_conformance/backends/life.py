@@ -6,6 +6,7 @@ Imported in the process that works, after its environment is set.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow
 
 NATIVE = "native"  # rows of a native task's body
+REFUSED = "refused"  # of a worker that could not open, with the error
+LOGGED = "logged"  # of a line that was logged, with what it says
 
 
 def harness_at(place: str, fields: dict[str, Any]) -> Harness:
@@ -40,14 +43,25 @@ def app_of(
     client: Any = None,
     bare: bool = False,
     rules: Sequence[dict[str, Any]] = (),
+    knows: Sequence[str] | None = None,
 ) -> Mageflow:
-    """The app of the suite. client: what it is put around. bare: without the suite's tasks."""
+    """The app of the suite. client: what it is put around. bare: without the suite's tasks. knows:
+    the only tasks that it has."""
     own = {name: value for name, value in settings.items() if name != roles.HASTENED}
     clients = () if client is None else (client,)
     if clients:
         own.pop("backend", None)
     mf = FaultyApp(*clients, rules=rules, ledger=ledger, warn_unclosed=False, **own)
+    if knows is not None:
+        _have_only(mf, knows)
     return mf if bare else add_tasks(furnish(mf, ledger), ledger)
+
+
+def _have_only(mf: Mageflow, names: Sequence[str]) -> None:
+    """Let it register no others."""
+    registry: Any = mf.registry
+    add = registry.add
+    registry.add = lambda task: add(task) if task.name in names else None
 
 
 def natives_of(harness: Harness, namespace: str, ledger: Ledger) -> Natives | None:
@@ -66,23 +80,29 @@ def work(
     rules: Sequence[dict[str, Any]] = (),
     native: bool = False,
     bare: bool = False,
+    knows: Sequence[str] | None = None,
     skew: float = 0.0,
+    logs: bool = False,
     breaks: str = "",
     path: Sequence[str] = (),
 ) -> None:
     """A worker, until a signal ends it. native: around the engine's own client with a native task.
-    skew: seconds by which this process's wall clock is wrong. breaks: `module:function` that is
-    given the app before it is opened, to break it. path: where that module is."""
+    skew: seconds by which this process's wall clock is wrong. logs: whether all that is logged here
+    comes to the ledger. breaks: `module:function` that is given the app before it is opened, to
+    break it. path: where that module is."""
     sys.path[:0] = path
     if skew:
         real = time.time
         time.time = lambda: real() + skew
     kept = Ledger(ledger)
+    if logs:
+        logging.getLogger().addHandler(Logging(kept))
+        logging.getLogger().setLevel(logging.DEBUG)
     made = harness_at(harness, fields)
     with hastened() if settings.get(roles.HASTENED) else nullcontext():
         natives = natives_of(made, settings["namespace"], kept) if native else None
         client = natives.client if natives is not None else None
-        mf = app_of(kept, settings, client=client, bare=bare, rules=rules)
+        mf = app_of(kept, settings, client=client, bare=bare, rules=rules, knows=knows)
         if breaks:
             module, _, function = breaks.partition(":")
             getattr(import_module(module), function)(mf)
@@ -93,6 +113,9 @@ async def _serve(mf: Mageflow, ledger: Ledger) -> None:
     telling = asyncio.create_task(_tell(mf, ledger))
     try:
         await mf.serve()
+    except Exception as error:
+        ledger.note(REFUSED, error=type(error).__name__, text=str(error))
+        raise
     finally:
         telling.cancel()
 
@@ -100,3 +123,24 @@ async def _serve(mf: Mageflow, ledger: Ledger) -> None:
 async def _tell(mf: Mageflow, ledger: Ledger) -> None:
     worker = await eventually(lambda: mf.worker_id, about="a worker that is open", within=30)
     ledger.note(roles.SERVING, worker=worker)
+
+
+class Logging(logging.Handler):
+    """Writes a row for each line."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = vars(record)
+        self._ledger.note(
+            LOGGED,
+            key=said.get("key"),
+            attempt=said.get("attempt"),
+            logger=record.name,
+            level=record.levelname,
+            text=self.format(record),
+            run=said.get("run"),
+            task=said.get("task"),
+        )

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from mageflow_conformance.backends.requirement import Requirement, registered
 from mageflow_conformance.backends.requirements import (
+    canceling,
     crashing,
     data,
     delivering,
@@ -14,6 +15,8 @@ from mageflow_conformance.backends.requirements import (
     flowing,
     lasting,
     native,
+    retrying,
+    steering,
     storing,
     submitting,
 )
@@ -31,6 +34,9 @@ _GROUPS = (
     (flowing, "Flows"),
     (lasting, "What a process keeps"),
     (native, "Tasks of the engine's own client"),
+    (steering, "Suspending and interrupting"),
+    (canceling, "Cancelling"),
+    (retrying, "Retrying by hand"),
 )
 
 

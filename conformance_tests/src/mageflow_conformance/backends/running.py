@@ -33,7 +33,8 @@ class Outcome:
     """state: "declined" is only said where what holds instead was tried and does.
 
     reason: of all but what has passed. evidence: rows that worker processes wrote meanwhile.
-    seconds: how long it took. details: of what has failed, the traceback.
+    seconds: how long it took. measured: what it has measured, for people; nothing depends on it.
+    details: of what has failed, the traceback.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Outcome:
     reason: str = ""
     evidence: int = 0
     seconds: float = 0.0
+    measured: dict[str, float] = field(default_factory=dict)
     details: str = field(default="", repr=False)
 
 
@@ -164,6 +166,7 @@ class Trials:
             reason=f"{declined}: {reason}" if declined and reason else declined or reason,
             evidence=evidence,
             seconds=round(time.monotonic() - began, 3),
+            measured=stage.measured if stage is not None else {},
             details=details,
         )
 

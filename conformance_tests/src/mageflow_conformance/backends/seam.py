@@ -24,7 +24,9 @@ from mageflow_core.backends.protocol import (
 from mageflow_core.machine import Job
 
 SEAM = "seam"  # rows of what was done here; `do` in them says what
-Doing = Literal["note", "duplicate", "delay", "reorder", "drop", "stale", "corrupt"]
+OVER = f"{SEAM}-over"  # and of what came of it: `handled` is the disposal
+Doing = Literal["note", "duplicate", "delay", "reorder", "drop", "stale", "corrupt", "foreign"]
+FOREIGN = "elsewhere"  # the namespace of those that come from another one
 PATIENCE = 10.0  # seconds that a delivery is held back for another one
 
 
@@ -36,7 +38,8 @@ class Rule:
     gets it twice at once, and once more when it is over. delay: it gets it `seconds` later.
     reorder: it gets it after the next one of the same task. drop: it never gets it, and the engine
     believes that it was done. stale: it gets an older attempt and an older sending of it first.
-    corrupt: it gets one of a node that does not exist in its place.
+    corrupt: it gets one of a node that does not exist in its place. foreign: it gets it as one of
+    another namespace.
     """
 
     do: Doing
@@ -81,7 +84,7 @@ class _FaultyRunner:
         rule.times -= 1
         self._ledger.note(SEAM, do=rule.do, of=job.key, send=job.send)
         handled = await self._done(rule, delivery)
-        self._ledger.note(f"{SEAM}-over", do=rule.do, of=job.key)
+        self._ledger.note(OVER, do=rule.do, of=job.key, handled=handled.disposal.value)
         return handled
 
     async def _done(self, rule: Rule, delivery: Delivery) -> Handled:
@@ -90,6 +93,8 @@ class _FaultyRunner:
             return Handled(Disposal.DONE)
         if rule.do == "corrupt":
             return await run(delivery._replace(job=job._replace(key=f"x{job.key}")))
+        if rule.do == "foreign":
+            return await run(delivery._replace(namespace=FOREIGN))
         if rule.do == "duplicate":
             twin = job._replace(send=job.send + 1_000)  # as another sending, which is not known
             first, _, _ = await asyncio.gather(

@@ -26,7 +26,7 @@ class Stage(Site):
     """One for each check, in a namespace of its own. What it has started is ended with it.
 
     mf: an app of this process that starts, watches and steers, and knows the suite's tasks; it
-    runs none of them. store: the server that all runs are in.
+    runs none of them. store: the server that all runs are in. measured: see `Outcome`.
     """
 
     mf: Mageflow
@@ -48,6 +48,7 @@ class Stage(Site):
         self.namespace = namespace
         self.store = store
         self._own = settings
+        self.measured: dict[str, float] = {}
         self._breaks = breaks
         self._path = tuple(path)
         own = {
@@ -84,7 +85,9 @@ class Stage(Site):
         rules: Sequence[dict[str, Any]] = (),
         native: bool = False,
         bare: bool = False,
+        knows: Sequence[str] | None = None,
         skew: float = 0.0,
+        logs: bool = False,
         environment: dict[str, str] | None = None,
         **settings: Any,
     ) -> Process:
@@ -100,7 +103,9 @@ class Stage(Site):
             rules=list(rules),
             native=native,
             bare=bare,
+            knows=knows,
             skew=skew,
+            logs=logs,
             breaks=self._breaks,
             path=list(self._path),
         )
