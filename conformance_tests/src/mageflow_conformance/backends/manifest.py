@@ -19,6 +19,7 @@ from mageflow_conformance.backends.requirements import (
     steering,
     storing,
     submitting,
+    timing,
 )
 
 SPEC = "0.4"  # the version of the requirements themselves
@@ -37,6 +38,7 @@ _GROUPS = (
     (steering, "Suspending and interrupting"),
     (canceling, "Cancelling"),
     (retrying, "Retrying by hand"),
+    (timing, "Times"),
 )
 
 
