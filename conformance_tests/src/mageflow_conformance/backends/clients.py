@@ -49,7 +49,8 @@ async def _start_many(ledger: Ledger, settings: dict[str, Any], counts: Sequence
         for count in counts:
             for first in range(0, count, AT_ONCE):
                 await asyncio.gather(*(_start(mf, n) for n in range(first, first + AT_ONCE)))
-            ledger.note(CENSUS, **take_census())
+            found: dict[str, Any] = dict(take_census())
+            ledger.note(CENSUS, **found)
 
 
 async def _start(mf: Mageflow, n: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mageflow_conformance import history
+from mageflow_conformance.backends.gates import open_gate
 from mageflow_conformance.backends.stage import Stage
 from mageflow_conformance.backends.tasks.steered import GO
 from mageflow_conformance.flows import call
@@ -30,9 +31,9 @@ async def steer(stage: Stage, node: Any, verb: Verb, *, reach: float = REACH) ->
     return await history.steer(stage.ledger, node, verb, reach=reach)
 
 
-def go(stage: Stage, word: str = GO) -> None:
-    """Tell the bodies that wait for it."""
-    stage.ledger.note(word)
+def go(stage: Stage, gate: str = GO) -> None:
+    """Let bodies end that wait for it."""
+    open_gate(stage.ledger, gate)
 
 
 async def other_work(stage: Stage, bodies: int = 10) -> None:

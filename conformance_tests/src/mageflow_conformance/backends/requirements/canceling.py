@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mageflow_conformance.backends.raising import raised
+from mageflow_conformance.backends.raising import raises
 from mageflow_conformance.backends.requirement import requirement
 from mageflow_conformance.backends.stage import Stage
 from mageflow_conformance.backends.steering import (
@@ -36,7 +36,8 @@ async def queued_canceled(stage: Stage) -> None:
     run = await stage.mf.start(flow, {"n": 0})
     assert await steer(stage, run, "cancel")
     assert await run.status() is await run[0].status() is Status.CANCELED
-    await raised(RunCanceled, run.result(timeout=LONG))
+    with raises(RunCanceled):
+        await run.result(timeout=LONG)
     await run.settled(timeout=LONG)
     await stage.worker()
     await other_work(stage)
@@ -137,7 +138,8 @@ async def sync_canceled(stage: Stage) -> None:
     await other_work(stage)
     assert await deaf.status() is await deaf[0].status() is Status.CANCELING
     go(stage)
-    await raised(RunCanceled, deaf.result(timeout=LONG))
+    with raises(RunCanceled):
+        await deaf.result(timeout=LONG)
     await stage.ledger.has(ENDED, below=deaf.id, within=LONG)
     assert await deaf[0].status() is Status.DONE
     await stage.kept(deaf)
@@ -176,8 +178,8 @@ async def grace_over(stage: Stage) -> None:
 )
 async def callbacks_go_on(stage: Stage) -> None:
     await stage.worker()
-    done = call("item", i=3).on_success(call("until", word=GO))
-    run = await stage.mf.start(swarm([done, call("until", word="never")]))
+    done = call("item", i=3).on_success(call("until", gate=GO))
+    run = await stage.mf.start(swarm([done, call("until", gate="never")]))
     callback = f"{run[0].key}/!success-0"
     await stage.ledger.has(BEGUN, below=callback, within=LONG)
     await stage.ledger.has(BEGUN, below=run[1].key, within=LONG)
@@ -199,7 +201,7 @@ async def callbacks_go_on(stage: Stage) -> None:
 )
 async def one_node_canceled(stage: Stage) -> None:
     await stage.worker()
-    items = [call("until", word="never"), *[call("item", i=i) for i in range(4)]]
+    items = [call("until", gate="never"), *[call("item", i=i) for i in range(4)]]
     many = swarm(items, max_concurrency=1, stop_after_n_failures=1)
     run = await begun(stage, many.on_success(call("noted")))
     assert await steer(stage, run[0], "cancel")
@@ -207,10 +209,11 @@ async def one_node_canceled(stage: Stage) -> None:
     await stage.kept(run)
     view = await run.view()
     assert (view.done, view.canceled, view.failed) == (4, 1, 0)
-    steps = await begun(stage, chain(call("step"), call("until", word="never"), call("step")))
+    steps = await begun(stage, chain(call("step"), call("until", gate="never"), call("step")))
     await stage.ledger.has(BEGUN, below=steps[1].key, within=LONG)
     assert await steer(stage, steps[1], "cancel")
-    await raised(RunCanceled, steps.result(timeout=LONG))
+    with raises(RunCanceled):
+        await steps.result(timeout=LONG)
     await stage.kept(steps)
     assert set(bodies(stage, steps)) == {f"{steps.id}/0", f"{steps.id}/1"}
 

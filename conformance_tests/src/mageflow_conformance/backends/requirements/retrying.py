@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from mageflow_conformance.backends.raising import raised
+from mageflow_conformance.backends.raising import raises
 from mageflow_conformance.backends.requirement import requirement
 from mageflow_conformance.backends.stage import Stage
 from mageflow_conformance.backends.steering import LONG, begun, bodies, go, other_work, steer
@@ -28,7 +28,9 @@ async def chain_retried(stage: Stage) -> None:
     flow = chain(call("step"), call("mend"), call("work"))
     run = await stage.mf.start(flow.on_error(call("warned")).on_success(call("noted")), {"n": 0})
     for generation in (1, 2):
-        error = await raised(TaskFailed, run.result(timeout=LONG))
+        with raises(TaskFailed) as caught:
+            await run.result(timeout=LONG)
+        error = caught.raised
         assert error.error is not None
         assert error.error.key == run[1].key
         await stage.kept(run)
@@ -60,7 +62,8 @@ async def swarm_retried(stage: Stage) -> None:
     items += [call("item", i=i) for i in range(4, 10)]
     flow = swarm(items, max_concurrency=1, stop_after_n_failures=2)
     run = await stage.mf.start(flow.on_error(call("noted")).on_success(call("noted")))
-    await raised(SwarmFailed, run.result(timeout=LONG))
+    with raises(SwarmFailed):
+        await run.result(timeout=LONG)
     await stage.kept(run)
     assert len(stage.ledger.of(BEGUN, below=run.id)) == 5  # four items and a callback
     go(stage, MENDED)
@@ -115,7 +118,9 @@ async def item_retried(stage: Stage) -> None:
     await run.settled(timeout=LONG)
     assert await run[0].status() is Status.DONE
     assert await failed.status() is Status.FAILED
-    error = await raised(CannotRetry, failed.retry())
+    with raises(CannotRetry) as caught:
+        await failed.retry()
+    error = caught.raised
     assert run[0].key in str(error)
     await stage.kept(run)
     assert bodies(stage, run)[failed.key] == [1, 1]
@@ -159,9 +164,11 @@ async def ended_steered(stage: Stage) -> None:
         for verb in ("suspend", "interrupt", "resume", "cancel"):
             assert await getattr(run, verb)() is False
         assert await told(run) == before
-    await raised(CannotRetry, done.retry())
-    running = await begun(stage, call("until", word="later"))
-    await raised(CannotRetry, running.retry())
+    with raises(CannotRetry):
+        await done.retry()
+    running = await begun(stage, call("until", gate="later"))
+    with raises(CannotRetry):
+        await running.retry()
     await other_work(stage)
     go(stage, "later")
     assert await running.result(timeout=LONG) == {"n": 1}

@@ -188,7 +188,7 @@ async def running_interrupted(stage: Stage) -> None:
 async def sync_interrupted(stage: Stage) -> None:
     await stage.worker()
     for task in ("heed", "endure"):
-        run = await begun(stage, call(task, word=f"go-{task}"))
+        run = await begun(stage, call(task, gate=f"go-{task}"))
         assert await steer(stage, run, "interrupt")
         await stage.ledger.has(STOPPED, below=run.id, within=LONG)
         await other_work(stage)
@@ -254,7 +254,7 @@ async def attempts_not_counted(stage: Stage) -> None:
 async def resumed_early(stage: Stage) -> None:
     await stage.worker()
     await stage.worker()
-    run = await begun(stage, call("unwind", word="unwound"))
+    run = await begun(stage, call("unwind", gate="unwound"))
     assert await steer(stage, run, "interrupt")
     await stage.ledger.has("unwinding", within=LONG)
     assert await steer(stage, run, "resume")

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mageflow_conformance.backends.raising import raised
+from mageflow_conformance.backends.raising import raises
 from mageflow_conformance.backends.requirement import requirement
 from mageflow_conformance.backends.stage import Stage
 from mageflow_conformance.backends.steering import LONG, begun, bodies, go, other_work
@@ -130,7 +130,9 @@ async def back_off(stage: Stage) -> None:
     await stage.worker()
     retry = Retry(retries=3, delay=0.2, factor=2.0, max_delay=0.5, jitter=False)
     run = await stage.mf.start(call("fail").options(retry=retry))
-    error = await raised(TaskFailed, run.result(timeout=LONG))
+    with raises(TaskFailed) as caught:
+        await run.result(timeout=LONG)
+    error = caught.raised
     assert error.error is not None
     assert error.error.attempts == 4
     await stage.kept(run)
@@ -152,7 +154,9 @@ async def timeouts(stage: Stage) -> None:
     retry = Retry(retries=1, delay=0.1, jitter=False)
     began = time.monotonic()
     run = await stage.mf.start(call("until").options(timeout=0.4, retry=retry))
-    error = await raised(TaskFailed, run.result(timeout=LONG))
+    with raises(TaskFailed) as caught:
+        await run.result(timeout=LONG)
+    error = caught.raised
     assert error.error is not None
     assert (error.error.cause, error.error.attempts) == (Cause.TIMEOUT, 2)
     assert "0.4" in error.error.message
@@ -196,14 +200,16 @@ async def sync_timeouts(stage: Stage) -> None:
 async def deadlines(stage: Stage) -> None:
     await stage.worker()
     noted = call("noted")
-    flow = chain(call("until", word="never"), call("step")).on_success(noted)
+    flow = chain(call("until", gate="never"), call("step")).on_success(noted)
     began = time.monotonic()
     running, held = [
         await begun(stage, flow.on_error(call("warned")).options(deadline=1.0)) for _ in range(2)
     ]
     assert await held.suspend()  # not noted: the deadline is the end of that
     for run in (running, held):
-        error = await raised(DeadlineExceeded, run.result(timeout=LONG))
+        with raises(DeadlineExceeded) as caught:
+            await run.result(timeout=LONG)
+        error = caught.raised
         assert time.monotonic() - began >= 1.0
         assert run.id in str(error)
         await stage.ledger.has(STOPPED, below=run.id, within=LONG)
