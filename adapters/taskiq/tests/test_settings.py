@@ -99,26 +99,27 @@ def test_a_password_is_shown_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "package", "extra"),
+    ("url", "packages", "extra"),
     [
-        ("amqp://host", "taskiq_aio_pika", "rabbitmq"),
-        ("nats://host", "taskiq_nats", "nats"),
+        ("amqp://host", ("taskiq_aio_pika",), "rabbitmq"),
+        ("amqp://host", ("taskiq_aio_pika", "aio_pika"), "rabbitmq"),
+        ("nats://host", ("taskiq_nats", "nats"), "nats"),
     ],
 )
 def test_what_is_not_installed_is_told_with_the_command(
-    url: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+    url: str, packages: tuple[str, ...], extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an installation without this extra
     real = builtins.__import__
 
     def without(name: str, *more: Any) -> Any:
-        if name.partition(".")[0] == package:
-            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+        if name.partition(".")[0] in packages:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, *more)
 
     monkeypatch.delitem(sys.modules, f"mageflow_taskiq.engines.{extra}")
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigurationError, match=rf"pip install 'mageflow-taskiq\[{extra}\]'"):
+    with pytest.raises(ConfigurationError, match=rf"pip install 'mageflow-taskiq\[{extra}\]=="):
         broker_of(url=url)
 
 

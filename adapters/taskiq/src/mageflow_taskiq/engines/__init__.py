@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 from taskiq import AsyncBroker
@@ -15,7 +16,10 @@ from mageflow_taskiq.settings import TaskiqSettings
 __all__ = ["Engine", "engine_of", "make_broker"]
 
 GROUP = "mageflow"
-EXTRAS = {"rabbitmq": "taskiq_aio_pika", "nats": "taskiq_nats"}
+EXTRAS = {  # what has to be installed, and what of it is imported
+    "rabbitmq": ("taskiq-aio-pika", {"taskiq_aio_pika", "aio_pika"}),
+    "nats": ("taskiq-nats", {"taskiq_nats", "nats"}),
+}
 
 
 def make_broker(said: TaskiqSettings, settings: Settings) -> AsyncBroker:
@@ -78,8 +82,10 @@ def _extra(name: str) -> Any:
     try:
         return import_module(f"mageflow_taskiq.engines.{name}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == EXTRAS[name]:
+        package, modules = EXTRAS[name]
+        if (error.name or "").partition(".")[0] in modules:
             raise ConfigurationError(
-                f"{EXTRAS[name]} is not installed: pip install 'mageflow-taskiq[{name}]'"
+                f"{package} is not installed: pip install 'mageflow-taskiq[{name}]"
+                f"=={version('mageflow-taskiq')}' brings it"
             ) from error
         raise
