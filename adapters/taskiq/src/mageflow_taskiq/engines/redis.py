@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import cached_property
 from logging import getLogger
 from typing import Any
 
@@ -54,31 +55,32 @@ class StreamBroker(RedisStreamBroker):
         super().__init__(url, **{"consumer_id": "0", **options})
         self.served = tuple(serves) or (self.queue_name,)
         self.room: Room = one
+        self._redis: Redis = Redis(connection_pool=self.connection_pool)
         self._looked = 0.0
         self._done: list[tuple[Any, Any]] = []
         self._removing: asyncio.Task[None] | None = None
 
     async def _declare_consumer_group(self) -> None:
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            for stream in self.served:
-                with suppress(ResponseError):  # it is there
-                    await redis.xgroup_create(stream, self.consumer_group_name, "0", mkstream=True)
+        for stream in self.served:
+            with suppress(ResponseError):  # it is there
+                await self._redis.xgroup_create(
+                    stream, self.consumer_group_name, "0", mkstream=True
+                )
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            entries = taken(lambda: self._read(redis), self._give_back)
-            async with aclosing(entries):
-                async for stream, number, data in entries:
-                    yield AckableMessage(data=data, ack=self._ack_generator(number, stream))
+        entries = taken(self._read, self._give_back)
+        async with aclosing(entries):
+            async for stream, number, data in entries:
+                yield AckableMessage(data=data, ack=self._ack_generator(number, stream))
 
-    async def _read(self, redis: Redis) -> list[Entry]:
+    async def _read(self) -> list[Entry]:
         if time.monotonic() - self._looked > min(LOOK, self.idle_timeout / 1000):
             self._looked = time.monotonic()
-            found = [each for stream in self.served for each in await self._left(redis, stream)]
+            found = [each for stream in self.served for each in await self._left(stream)]
             if found:
                 return found
         try:
-            fetched: Any = await redis.xreadgroup(
+            fetched: Any = await self._redis.xreadgroup(
                 self.consumer_group_name,
                 self.consumer_name,
                 dict.fromkeys(self.served, ">"),
@@ -96,10 +98,10 @@ class StreamBroker(RedisStreamBroker):
             for number, fields in entries
         ]
 
-    async def _left(self, redis: Redis, stream: str) -> list[Entry]:
+    async def _left(self, stream: str) -> list[Entry]:
         """What others have taken and not acknowledged for long."""
         try:
-            claimed: Any = await redis.xautoclaim(
+            claimed: Any = await self._redis.xautoclaim(
                 stream,
                 self.consumer_group_name,
                 self.consumer_name,
@@ -111,8 +113,7 @@ class StreamBroker(RedisStreamBroker):
         return [(stream, number, fields[b"data"]) for number, fields in claimed[1] if fields]
 
     async def _give_back(self, entries: list[Entry]) -> None:
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            pipe = redis.pipeline(transaction=True)
+        async with self._redis.pipeline(transaction=True) as pipe:
             for stream, number, data in entries:
                 pipe.xadd(stream, {b"data": data})
                 self._remove(pipe, stream, [number])
@@ -134,8 +135,7 @@ class StreamBroker(RedisStreamBroker):
         """All that is acknowledged meanwhile goes in one call: nothing waits for it."""
         while self._done:
             done, self._done = self._done, []
-            async with Redis(connection_pool=self.connection_pool) as redis:
-                pipe = redis.pipeline(transaction=True)
+            async with self._redis.pipeline(transaction=True) as pipe:
                 for stream in {stream for stream, _ in done}:
                     self._remove(pipe, stream, [number for of, number in done if of == stream])
                 try:
@@ -157,27 +157,26 @@ class ListBroker(ListQueueBroker):
         super().__init__(url, **options)
         self.served = tuple(serves) or (self.queue_name,)
         self.room: Room = one
+        self._redis: Redis = Redis(connection_pool=self.connection_pool)
 
     async def listen(self) -> AsyncGenerator[bytes, None]:
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            entries = taken(lambda: self._read(redis), self._give_back)
-            async with aclosing(entries):
-                async for _, data in entries:
-                    yield data
+        entries = taken(self._read, self._give_back)
+        async with aclosing(entries):
+            async for _, data in entries:
+                yield data
 
-    async def _read(self, redis: Redis) -> list[tuple[Any, bytes]]:
-        found: Any = await redis.brpop(list(self.served), timeout=BLOCK)
+    async def _read(self) -> list[tuple[Any, bytes]]:
+        found: Any = await self._redis.brpop(list(self.served), timeout=BLOCK)
         if found is None:
             return []
         queue, first = found
         more: Any = None
         if (room := self.room()) > 1:
-            more = await redis.rpop(queue, room - 1)
+            more = await self._redis.rpop(queue, room - 1)
         return [(queue, data) for data in [first, *(more or ())]]
 
     async def _give_back(self, entries: list[tuple[Any, bytes]]) -> None:
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            pipe = redis.pipeline(transaction=True)
+        async with self._redis.pipeline(transaction=True) as pipe:
             for queue, data in reversed(entries):
                 pipe.rpush(queue, data)
             await pipe.execute()
@@ -203,10 +202,11 @@ class RedisEngine(Engine):
 
     async def greet(self) -> None:
         if hasattr(self.broker, "connection_pool"):
-            async with self._redis() as redis:
-                await redis.ping()
+            await self._redis.ping()
 
+    @cached_property
     def _redis(self) -> Redis:
+        """Of the broker's own connections, where it has a pool of them."""
         return Redis(connection_pool=self.broker.connection_pool)
 
     async def send(self, messages: Sequence[BrokerMessage]) -> list[BaseException | None]:
@@ -223,8 +223,7 @@ class RedisEngine(Engine):
     async def _send(
         self, messages: Sequence[BrokerMessage], add: Callable[[Any, str, BrokerMessage], object]
     ) -> list[BaseException | None]:
-        async with self._redis() as redis:
-            pipe = redis.pipeline(transaction=False)
+        async with self._redis.pipeline(transaction=False) as pipe:
             for message in messages:
                 add(pipe, message.labels.get("queue_name") or self.broker.queue_name, message)
             said = await pipe.execute(raise_on_error=False)
@@ -269,20 +268,19 @@ class StreamEngine(RedisEngine):
     async def waiting(self) -> int | None:
         if not hasattr(self.broker, "connection_pool"):
             return None
-        async with self._redis() as redis:
-            group = self.broker.consumer_group_name
-            waiting: int = 0
-            for stream in getattr(self.broker, "served", (self.broker.queue_name,)):
-                groups: Any = await redis.xinfo_groups(stream)
-                found = [each for each in groups if each["name"] == group.encode()]
-                if not isinstance(self.broker, StreamBroker):
-                    lag = found[0].get("lag") if found else None
-                    if lag is None:
-                        return None
-                    waiting += int(lag)
-                elif found:  # what is there is what is not done
-                    waiting += int(await redis.xlen(stream)) - int(found[0]["pending"])
-            return waiting
+        group = self.broker.consumer_group_name
+        waiting: int = 0
+        for stream in getattr(self.broker, "served", (self.broker.queue_name,)):
+            groups: Any = await self._redis.xinfo_groups(stream)
+            found = [each for each in groups if each["name"] == group.encode()]
+            if not isinstance(self.broker, StreamBroker):
+                lag = found[0].get("lag") if found else None
+                if lag is None:
+                    return None
+                waiting += int(lag)
+            elif found:  # what is there is what is not done
+                waiting += int(await self._redis.xlen(stream)) - int(found[0]["pending"])
+        return waiting
 
     async def mend(self) -> None:
         await self.broker._declare_consumer_group()  # noqa: SLF001 - taskiq does so at its start only
@@ -308,9 +306,8 @@ class ListEngine(RedisEngine):
     async def waiting(self) -> int | None:
         if not hasattr(self.broker, "connection_pool"):
             return None
-        async with self._redis() as redis:
-            queues = getattr(self.broker, "served", (self.broker.queue_name,))
-            return sum([int(await redis.llen(queue)) for queue in queues])
+        queues = getattr(self.broker, "served", (self.broker.queue_name,))
+        return sum([int(await self._redis.llen(queue)) for queue in queues])
 
 
 class ChannelEngine(RedisEngine):
