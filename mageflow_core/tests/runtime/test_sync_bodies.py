@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mageflow_core import Cause, Context, Mageflow, Retry, chain, swarm
+from mageflow_core.backends import Delivery, Disposal, Job
 from mageflow_core.errors import Interrupted, RunCanceled, TaskFailed
 
 Until = Callable[..., Awaitable[None]]
@@ -387,6 +388,38 @@ async def test_more_bodies_than_threads_wait_without_being_claimed(make_app: Any
     assert await first.result(timeout=10) == 1
     assert await second.result(timeout=10) == 2
     assert gate.most == 1
+
+
+async def test_what_waits_for_a_thread_holds_one_slot_however_often_it_is_sent_again(
+    make_app: Any,
+) -> None:
+    # Given one thread that is taken, and a body that waits for it
+    mf: Mageflow = await make_app(threads=1, slots=3)
+    gate = Gate()
+    mf.task(name="gate")(gate.__call__)
+
+    @mf.task
+    async def free() -> str:
+        return "ran"
+
+    first = await mf.start("gate")
+    await gate.began.wait()
+    second = await mf.start("gate")
+    site: Any = mf._site
+    while len(site.runner.bodies) < 2:
+        await asyncio.sleep(0)
+    # When it is sent again and again
+    job = Job(second.key, 1, 1, "gate", "", None, None)
+    for send in range(2, 6):
+        handled = await site.runner.run(Delivery(job=job._replace(send=send)))
+        # Then each of these is over at once, and slots are left for others
+        assert handled.disposal is Disposal.SKIPPED
+    await site.backends["asyncio"].submit_many([job._replace(send=send) for send in range(6, 10)])
+    assert await free.run() == "ran"
+    # And it runs, once
+    gate.open.set()
+    assert [await run.result(timeout=10) for run in (first, second)] == [1, 2]
+    assert gate.runs == 2
 
 
 async def test_a_body_that_waits_for_a_thread_uses_up_none_of_its_timeout(make_app: Any) -> None:

@@ -94,6 +94,7 @@ class Runner:
         self._default_backend = default_backend
         self._inputs = Inputs(store)
         self._claims = count(1)
+        self._waiting: set[tuple[str, int]] = set()  # attempts that wait for a thread
         self._options: dict[tuple[str, int], tuple[Options, Options]] = {}
 
     # --- signals --------------------------------------------------------------------------------
@@ -131,17 +132,29 @@ class Runner:
                 return Handled(Disposal.RELEASE)
             if task.is_async:
                 return await self._claimed(job, task, body, delivery.native)
-            await self._threads.room.acquire()
-            try:
-                return await self._claimed(job, task, body, delivery.native)
-            finally:
-                body.after_thread(self._threads.room.release)
+            return await self._claimed_in_thread(job, task, body, delivery.native)
         except Exception as error:  # of a store, or ours: no backend can do anything about it
             log.exception(_broken(body), job.key)
             return Handled(Disposal.FAILED, error)
         finally:
             body.over = True
             del self.bodies[name]
+
+    async def _claimed_in_thread(self, job: Job, task: AnyTask, body: Body, native: Any) -> Handled:
+        attempt = (job.key, job.attempt)
+        if attempt in self._waiting:
+            # It was sent again as nobody has claimed it. Each sending would hold a slot, until
+            # there is none left for what needs no thread.
+            return Handled(Disposal.SKIPPED)
+        self._waiting.add(attempt)
+        try:
+            await self._threads.room.acquire()
+        finally:
+            self._waiting.discard(attempt)
+        try:
+            return await self._claimed(job, task, body, native)
+        finally:
+            body.after_thread(self._threads.room.release)
 
     async def _claimed(self, job: Job, task: AnyTask, body: Body, native: Any) -> Handled:
         claim_id = f"{self._worker}-{next(self._claims)}"
