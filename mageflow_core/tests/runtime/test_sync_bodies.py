@@ -391,7 +391,7 @@ async def test_more_bodies_than_threads_wait_without_being_claimed(make_app: Any
 
 
 async def test_what_waits_for_a_thread_holds_one_slot_however_often_it_is_sent_again(
-    make_app: Any,
+    make_app: Any, eventually: Until
 ) -> None:
     # Given one thread that is taken, and a body that waits for it
     mf: Mageflow = await make_app(threads=1, slots=3)
@@ -406,8 +406,7 @@ async def test_what_waits_for_a_thread_holds_one_slot_however_often_it_is_sent_a
     await gate.began.wait()
     second = await mf.start("gate")
     site: Any = mf._site
-    while len(site.runner.bodies) < 2:
-        await asyncio.sleep(0)
+    await eventually(lambda: len(site.runner.bodies) == 2)
     # When it is sent again and again
     job = Job(second.key, 1, 1, "gate", "", None, None)
     for send in range(2, 6):

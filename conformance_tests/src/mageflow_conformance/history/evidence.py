@@ -11,11 +11,11 @@ from typing import Any
 from mageflow_conformance.ledger import Ledger, Row, by_key, is_at_or_below
 from mageflow_conformance.witness import BEGUN, ENDED, FAILED, STOPPED
 from mageflow_core.machine import Event
-from mageflow_core.names import is_below, split_key
+from mageflow_core.names import parent_of, role_of, split_key
 from mageflow_core.signatures.signature import Signature
 from mageflow_core.stores.protocol import NodeView, Store
 
-CHUNK = 1_000
+CHUNK = 100  # which are asked for together
 OVER = frozenset({ENDED, FAILED, STOPPED})
 
 
@@ -68,13 +68,18 @@ class Evidence:
 
     def inside(self, node: Told) -> list[Row]:
         """Rows of bodies of this node and below it, without those of callbacks below it."""
-        _, top = split_key(node.key)
-        return [
-            row
-            for key, rows in self.bodies.items()
-            if is_below(split_key(key)[1], top, callbacks=False)
-            for row in rows
-        ]
+        return self._inside.get(split_key(node.key)[1], [])
+
+    @cached_property
+    def _inside(self) -> dict[str, list[Row]]:
+        """path → rows of bodies at and below it; callbacks are not below their owners."""
+        found: dict[str, list[Row]] = {}
+        for key, rows in self.bodies.items():
+            path: str | None = split_key(key)[1]
+            while path is not None:
+                found.setdefault(path, []).extend(rows)
+                path = parent_of(path) if role_of(path) != "callback" else None
+        return found
 
     def said(self, *whats: str) -> list[Row]:
         """Rows about no body: faults, steering."""
@@ -90,12 +95,7 @@ async def collect(store: Store, run_id: str, ledger: Ledger) -> Evidence:
 
 
 async def _told(store: Store, view: NodeView) -> Told:
-    signature, below = await asyncio.gather(store.signature(view.key), _below(store, view.key))
-    return Told(view, signature, tuple(below))
-
-
-async def _below(store: Store, key: str) -> list[Told]:
-    found: list[Told] = []
-    while page := await store.children(key, len(found), CHUNK):
-        found += await asyncio.gather(*(_told(store, each) for each in page))
-    return found
+    below: list[Told] = []
+    while page := await store.children(view.key, len(below), CHUNK):
+        below += await asyncio.gather(*(_told(store, each) for each in page))
+    return Told(view, await store.signature(view.key), tuple(below))
