@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from taskiq import AsyncBroker
 
 from mageflow_conformance.backends import Harness
+from mageflow_conformance.backends.harness import SECRET
 from mageflow_conformance.servers import NatsServer, RabbitServer, RedisServer
 from mageflow_taskiq.natives import portable
 from mageflow_taskiq.settings import Kind
@@ -74,9 +75,12 @@ class TaskiqHarness(Harness):
             self.server.close()
             self.server = None
 
-    def restart(self) -> None:
+    def down(self) -> None:
         assert self.server is not None, "it is restarted where it was started"
         self.server.kill()
+
+    def up(self) -> None:
+        assert self.server is not None, "it is restarted where it was started"
         self.server.start()
 
     @property
@@ -99,6 +103,11 @@ class TaskiqHarness(Harness):
             return None
         said = self.settings(namespace)[self.backend]
         return {self.backend: {**said, "serves": list(names)}}
+
+    def unreachable(self, port: int) -> dict[str, Any]:
+        scheme = self.url.partition("://")[0]
+        url = f"{scheme}://suite:{SECRET}@127.0.0.1:{port}"
+        return {self.backend: {"broker": self.kind, "url": url}}
 
     def natives(self, namespace: str, record: Any) -> TaskiqNatives:
         return TaskiqNatives(self._broker(f"{namespace}.native"), record)

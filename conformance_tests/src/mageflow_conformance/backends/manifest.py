@@ -16,6 +16,7 @@ from mageflow_conformance.backends.requirements import (
     isolating,
     lasting,
     native,
+    operating,
     retrying,
     steering,
     storing,
@@ -41,6 +42,7 @@ _GROUPS = (
     (native, "Tasks of the engine's own client"),
     (isolating, "Isolation"),
     (lasting, "What a process keeps"),
+    (operating, "Operation"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -18,8 +19,11 @@ from mageflow_conformance.processes import Nursery, Process
 from mageflow_conformance.proxy import Proxy
 from mageflow_conformance.servers import RedisServer
 from mageflow_conformance.site import Site
+from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow
 from mageflow_core.backends.capabilities import Capabilities
+
+HOSTING = "mageflow_conformance.backends.hosted"  # imported by the engine's own command alone
 
 
 class Stage(Site):
@@ -110,6 +114,26 @@ class Stage(Site):
             path=list(self._path),
         )
         self.processes.append(process)
+        return process
+
+    async def hosted(self) -> Process:
+        """The engine's own command, which has said that it works with the app of `hosted`. The
+        process that was started may leave that to others, which it ends itself."""
+        command = self.harness.command(HOSTING)
+        assert command is not None, "asked of an engine that has a command"
+        known = len(self.ledger.of(roles.SERVING))
+        order = {"ledger": str(self.ledger.path), "settings": self.settings}
+        environment = {life.HOSTED: json.dumps(order)}
+        process = self._nursery.start(
+            life.execute, self.ledger, environment=environment, command=command
+        )
+        self.processes.append(process)
+
+        def serves() -> bool:
+            process.must_run()
+            return len(self.ledger.of(roles.SERVING)) > known
+
+        await eventually(serves, within=60, about=f"a worker of {' '.join(command)}")
         return process
 
     # --- apps of this process -------------------------------------------------------------------

@@ -98,9 +98,12 @@ class Process:
 
     # --------------------------------------------------------------------------------------------
     def end(self) -> None:
-        """For those that clean up: kill it if it runs."""
+        """For those that clean up: kill it if it runs, and what it has started with it."""
         if self.runs:
-            self._signal(signal.SIGKILL)
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it was only just forked
+                self._signal(signal.SIGKILL)
             eventually_sync(self.ended.done, within=10, about=f"the end of {self.name}")
 
     def must_run(self) -> None:

@@ -10,6 +10,7 @@ from mageflow_conformance.backends.tasks.faults import fault_tasks
 from mageflow_conformance.backends.tasks.flowing import flowing_tasks
 from mageflow_conformance.backends.tasks.gates import gate_tasks
 from mageflow_conformance.backends.tasks.lasting import lasting_tasks
+from mageflow_conformance.backends.tasks.operated import operated_tasks
 from mageflow_conformance.backends.tasks.steered import steered_tasks
 from mageflow_conformance.backends.tasks.submitting import submitting_tasks
 from mageflow_conformance.ledger import Ledger
@@ -25,6 +26,7 @@ GROUPS: tuple[Callable[[Mageflow, Witness], None], ...] = (
     fault_tasks,
     lasting_tasks,
     steered_tasks,
+    operated_tasks,
 )
 
 
