@@ -342,7 +342,14 @@ def test_variables_of_adapters_are_left_alone(
 
 @pytest.mark.parametrize(
     "variable",
-    ["MAGEFLOW_PINNED", "MAGEFLOW_MODULE", "MAGEFLOW_FAILPOINTS", "MAGEFLOW_", "XMAGEFLOW_SLOT"],
+    [
+        "MAGEFLOW_PINNED",
+        "MAGEFLOW_MODULE",
+        "MAGEFLOW_FAILPOINTS",
+        "MAGEFLOW_TEST_PATIENCE",  # which looks like a misspelt MAGEFLOW_STORE_PATIENCE
+        "MAGEFLOW_",
+        "XMAGEFLOW_SLOT",
+    ],
 )
 def test_variables_that_are_like_no_setting_are_left_alone(
     variable: str, monkeypatch: pytest.MonkeyPatch

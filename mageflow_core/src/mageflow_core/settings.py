@@ -37,9 +37,15 @@ __all__ = ["Settings", "safe_url"]
 
 PREFIX = "MAGEFLOW_"
 ARGUMENTS = "the arguments"
-# Read by the build, by the command line and by the failpoints; no settings.
+# Read by the build, by the command line, by the failpoints and by tests; no settings.
 RESERVED = frozenset(
-    {"MAGEFLOW_PINNED", "MAGEFLOW_MODULE", "MAGEFLOW_FAILPOINTS", "MAGEFLOW_FAILPOINTS_LOG"}
+    {
+        "MAGEFLOW_PINNED",
+        "MAGEFLOW_MODULE",
+        "MAGEFLOW_FAILPOINTS",
+        "MAGEFLOW_FAILPOINTS_LOG",
+        "MAGEFLOW_TEST_PATIENCE",
+    }
 )
 POLICY = Policy()
 M = TypeVar("M", bound=BaseModel)
