@@ -19,6 +19,7 @@ from mageflow_conformance.servers import NatsServer, RabbitServer, RedisServer
 from mageflow_taskiq.natives import portable
 from mageflow_taskiq.settings import Kind
 
+REDELIVERY = 3.0  # seconds
 Record = Callable[[int, int], object]
 
 
@@ -49,7 +50,8 @@ class TaskiqNatives:
 
 
 class TaskiqHarness(Harness):
-    """server: made anew by each harness; worker processes only know where it is."""
+    """server: made anew by each harness; worker processes only know where it is. warned_of: what
+    the adapter says of how the engine is used here, which is what is to be tried."""
 
     backend = "taskiq"
     kind: ClassVar[Kind]
@@ -58,8 +60,14 @@ class TaskiqHarness(Harness):
     modules: ClassVar[tuple[str, ...]] = ("taskiq", "taskiq.receiver")
     context = "taskiq.context:Context"
     chooses_queues: ClassVar[bool] = True
+    warned_of: ClassVar[str | None] = None
 
     server: RedisServer | RabbitServer | NatsServer | None = None
+
+    def __init__(self, url: str = "") -> None:
+        super().__init__(url)
+        if self.warned_of is not None:  # as an error, in processes of the suite
+            warnings.filterwarnings("ignore", self.warned_of, RuntimeWarning)
 
     # --- the engine -----------------------------------------------------------------------------
     def start(self) -> None:
@@ -96,7 +104,15 @@ class TaskiqHarness(Harness):
     # --- apps -----------------------------------------------------------------------------------
     def settings(self, namespace: str) -> dict[str, Any]:
         queue = f"{namespace}.jobs"
-        return {self.backend: {"broker": self.kind, "url": self.url, "queue": queue}}
+        said: dict[str, Any] = {"broker": self.kind, "url": self.url, "queue": queue}
+        if self.redelivery is not None:
+            said["redeliver_after"] = self.redelivery
+        return {self.backend: said}
+
+    def unreachable(self, port: int) -> dict[str, Any]:
+        scheme = self.server_class.kind.lower().replace("rabbitmq", "amqp")
+        url = f"{scheme}://somebody:{SECRET}@127.0.0.1:{port}"
+        return {self.backend: {"broker": self.kind, "url": url}}
 
     def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:
         if not self.chooses_queues:
@@ -132,6 +148,8 @@ class _Redis(TaskiqHarness):
 class RedisStreamHarness(_Redis):
     name = "taskiq-redis-stream"
     kind = "redis-stream"
+    redelivery = REDELIVERY
+    warned_of = "idle_timeout=.* is in milliseconds"
 
     def _broker(self, queue: str) -> AsyncBroker:
         from taskiq_redis import RedisStreamBroker  # noqa: PLC0415
@@ -146,11 +164,7 @@ class RedisListHarness(_Redis):
     name = "taskiq-redis-list"
     kind = "redis-list"
 
-    def __init__(self, url: str = "") -> None:
-        super().__init__(url)
-        # That lists lose what they give away is why they are tried; in processes of the suite,
-        # of which each makes one of these, warnings are errors.
-        warnings.filterwarnings("ignore", "the list .* of Redis forgets", RuntimeWarning)
+    warned_of = "the list .* of Redis forgets"
 
     def _broker(self, queue: str) -> AsyncBroker:
         from taskiq_redis import ListQueueBroker  # noqa: PLC0415
@@ -180,6 +194,7 @@ class RabbitHarness(TaskiqHarness):
 class NatsHarness(TaskiqHarness):
     name = "taskiq-nats"
     kind = "nats"
+    redelivery = REDELIVERY
     server_class = NatsServer
     chooses_queues = False
     packages = ("taskiq", "taskiq-nats", "nats-py")
