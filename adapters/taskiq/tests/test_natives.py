@@ -282,6 +282,64 @@ async def test_a_broker_that_its_owner_starts_too_is_started_once(bench: Bench) 
     assert told == ["startup", "shutdown"]
 
 
+async def test_a_broker_has_one_app_at_a_time(bench: Bench, broker: StreamBroker) -> None:
+    # Given an app around a broker that another one was made for before
+    bench.app(broker)
+    app = bench.app(broker)
+
+    @app.task
+    async def work() -> int:
+        return 1
+
+    await bench.worker(app)
+    # Then that is the one that works, and while it does there is no other
+    assert await work.run() == 1
+    with pytest.raises(ConfigurationError, match="an app is open around this StreamBroker already"):
+        bench.app(broker)
+
+
+async def test_a_forked_process_has_connections_of_its_own(bench: Bench) -> None:
+    program = [sys.executable, "-c", FORK, bench.store, bench.namespace, bench.queue]
+    ran = await asyncio.create_subprocess_exec(
+        *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, errors = await ran.communicate()
+    assert said == b"child 0, parent sees 2\n", errors.decode()
+
+
+FORK = """
+import asyncio, os, sys
+from mageflow_conformance.waiting import eventually
+from mageflow_core import Mageflow, TaskSignature
+from mageflow_taskiq import StreamBroker
+
+url, namespace, queue = sys.argv[1:]
+broker = StreamBroker(url, queue_name=queue)
+app = Mageflow(broker, store=url, namespace=namespace, warn_unclosed=False)
+
+async def start(sent):
+    async def arrived():
+        return (await app.health()).waiting == sent
+    await app.start(TaskSignature(task="nothing"))
+    await eventually(arrived, within=20)
+
+async def parent():
+    await start(1)
+    pid = os.fork()
+    if pid == 0:
+        asyncio._set_running_loop(None)
+        code = 1
+        try:
+            asyncio.run(start(2))
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+    print(f"child {os.waitstatus_to_exitcode(status)}, parent sees", (await app.health()).waiting)
+    await app.close()
+
+asyncio.run(parent())
+"""
 LOOPS = """
 import asyncio, sys
 from mageflow_conformance.waiting import eventually

@@ -78,8 +78,10 @@ async def work() -> str:
 
 
 async def test_a_busy_worker_holds_nothing_that_others_could_run(bench: Bench) -> None:
-    # Given a worker of two slots, whose bodies wait
-    app = bench.app(slots=2)
+    # Given a worker that was told late to have two slots, and whose bodies wait
+    app = bench.app()
+    assert app.native is not None
+    app.settings = app.settings.but(slots=2)
     running: list[int] = []
     go_on = asyncio.Event()
 

@@ -15,9 +15,9 @@ from mageflow_core.errors import ConfigurationError, SettingsError
 from mageflow_core.settings import Settings
 from mageflow_taskiq import StreamBroker, TaskiqSettings
 from mageflow_taskiq.engines import engine_of, make_broker
+from mageflow_taskiq.engines.lists import ListBroker
 from mageflow_taskiq.engines.nats import JetStreamBroker
 from mageflow_taskiq.engines.rabbitmq import RabbitBroker
-from mageflow_taskiq.engines.redis import ListBroker
 
 REDIS = "redis://127.0.0.1:9/0"
 

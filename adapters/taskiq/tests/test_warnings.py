@@ -38,6 +38,7 @@ BROKERS: list[tuple[Any, list[str]]] = [
     (lambda: ListQueueBroker(URL), ["the list 'taskiq' of Redis forgets"]),
     (lambda: PubSubBroker(URL), ["PubSubBroker gives each task to all workers"]),
     (lambda: AioPikaBroker(qos=10, task_queues=[QUORUM]), []),
+    (lambda: AioPikaBroker(qos=50, task_queues=[QUORUM]), ["qos=50 has a busy worker hold tasks"]),
     (lambda: AioPikaBroker(qos=5, task_queues=[QUORUM]), ["qos=5"]),
     (
         lambda: AioPikaBroker(task_queues=[Queue(name="q", durable=False)]),

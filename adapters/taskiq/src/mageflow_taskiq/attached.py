@@ -11,9 +11,11 @@ from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, TaskiqDepends
 from taskiq.exceptions import NoResultError
 
 from mageflow_core.backends import Host
+from mageflow_core.errors import ConfigurationError
 from mageflow_taskiq.deliveries import PREFIX, Deliveries, outcome_of
 from mageflow_taskiq.engines import Engine
 
+MARK = "_mageflow"
 AnyTask = AsyncTaskiqDecoratedTask[Any, Any]
 
 
@@ -24,6 +26,11 @@ class Attached:
     """
 
     def __init__(self, broker: AsyncBroker, engine: Engine) -> None:
+        """Takes the place of an app that was around this broker before. Raises
+        `ConfigurationError` where that one is open."""
+        before: Attached | None = getattr(broker, MARK, None)
+        if before is not None:
+            before.detach()
         self.broker = broker
         self.deliveries = Deliveries(broker)
         self.host: Host | None = None
@@ -38,9 +45,20 @@ class Attached:
             broker.shutdown,
             broker.find_task,
         )
-        replaced: Any = broker
-        replaced.startup, replaced.shutdown = self.startup, self.shutdown
-        replaced.find_task = self.find_task
+        setattr(broker, MARK, self)
+        self._replace(self.startup, self.shutdown, self.find_task)
+
+    def _replace(self, startup: Any, shutdown: Any, find_task: Any) -> None:
+        broker: Any = self.broker
+        broker.startup, broker.shutdown, broker.find_task = startup, shutdown, find_task
+
+    def detach(self) -> None:
+        if self.deliveries.runner is not None:
+            raise ConfigurationError(
+                f"an app is open around this {type(self.broker).__name__} already: one broker has "
+                "one app, or each of two has a broker of its own with a queue of its own"
+            )
+        self._replace(self._startup, self._shutdown, self._find_task)
 
     # --- in place of the broker's own -----------------------------------------------------------
     async def startup(self) -> None:
@@ -80,7 +98,10 @@ class Attached:
         async with self._lock_here():
             if self._users <= 1:
                 self._users = 0
-                await self._shutdown()
+                try:
+                    await self._shutdown()
+                finally:
+                    self._engine.forget()
             else:
                 self._users -= 1
 

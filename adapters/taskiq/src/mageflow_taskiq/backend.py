@@ -177,6 +177,7 @@ class TaskiqBackend(TaskManager):
         if self._attached.hosting:  # taskiq's own receiver has what there is run
             await self._attached.deliveries.serve(stop, grace)
             return
+        self._engine.limit(slots)
         receiver = MageReceiver(self._broker, self._attached.deliveries, slots=slots)
         try:
             await self._listen(receiver, stop)

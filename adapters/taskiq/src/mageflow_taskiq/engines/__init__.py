@@ -7,15 +7,33 @@ from importlib.metadata import version
 from typing import Any
 
 from taskiq import AsyncBroker
+from taskiq_redis import (
+    ListQueueBroker,
+    ListQueueClusterBroker,
+    ListQueueSentinelBroker,
+    PubSubBroker,
+    PubSubSentinelBroker,
+    RedisStreamBroker,
+    RedisStreamClusterBroker,
+    RedisStreamSentinelBroker,
+)
 
 from mageflow_core.errors import ConfigurationError
 from mageflow_core.settings import Settings
 from mageflow_taskiq.engines.engine import Engine
+from mageflow_taskiq.engines.lists import ListBroker, ListEngine
+from mageflow_taskiq.engines.redis import ChannelEngine
+from mageflow_taskiq.engines.streams import StreamBroker, StreamEngine
 from mageflow_taskiq.settings import TaskiqSettings
 
 __all__ = ["Engine", "engine_of", "make_broker"]
 
 GROUP = "mageflow"
+ON_REDIS: tuple[tuple[tuple[type[AsyncBroker], ...], type[Engine]], ...] = (
+    ((RedisStreamBroker, RedisStreamClusterBroker, RedisStreamSentinelBroker), StreamEngine),
+    ((ListQueueBroker, ListQueueClusterBroker, ListQueueSentinelBroker), ListEngine),
+    ((PubSubBroker, PubSubSentinelBroker), ChannelEngine),
+)
 EXTRAS = {  # what has to be installed, and what of it is imported
     "rabbitmq": ("taskiq-aio-pika", {"taskiq_aio_pika", "aio_pika"}),
     "nats": ("taskiq-nats", {"taskiq_nats", "nats"}),
@@ -41,7 +59,6 @@ def make_broker(said: TaskiqSettings, settings: Settings) -> AsyncBroker:
             said.url, queue=queue, redeliver_after=said.redeliver_after
         )
     else:
-        redis = import_module("mageflow_taskiq.engines.redis")
         options: dict[str, Any] = {
             "queue_name": queue,
             "serves": serves,
@@ -51,24 +68,17 @@ def make_broker(said: TaskiqSettings, settings: Settings) -> AsyncBroker:
         if said.kind == "redis-stream":
             idle = round(said.redeliver_after * 1000)
             options |= {"consumer_group_name": GROUP, "idle_timeout": idle}
-        kind = redis.StreamBroker if said.kind == "redis-stream" else redis.ListBroker
+        kind = StreamBroker if said.kind == "redis-stream" else ListBroker
         broker = kind(said.url, **options)
     return broker
 
 
 def engine_of(broker: AsyncBroker) -> Engine:
     """What is known of the kind of this broker."""
+    for kinds, engine in ON_REDIS:
+        if isinstance(broker, kinds):
+            return engine(broker)
     of = {each.__module__.partition(".")[0] for each in type(broker).__mro__}
-    if "taskiq_redis" in of:
-        redis: Any = import_module("mageflow_taskiq.engines.redis")
-        for kinds, engine in (
-            (redis.STREAMS, redis.StreamEngine),
-            (redis.LISTS, redis.ListEngine),
-            (redis.CHANNELS, redis.ChannelEngine),
-        ):
-            if isinstance(broker, kinds):
-                found: Engine = engine(broker)
-                return found
     if "taskiq_aio_pika" in of:
         rabbit: Engine = _extra("rabbitmq").RabbitEngine(broker)
         return rabbit

@@ -10,6 +10,8 @@ from taskiq import AsyncBroker, BrokerMessage
 
 from mageflow_core.backends import Capabilities, Job
 
+PLAIN = Capabilities(late_registration=True, gives_back=True)
+
 
 class Engine:
     """A broker of a kind that nothing more is known of; derive from it for those that it is.
@@ -19,10 +21,13 @@ class Engine:
     """
 
     title = "taskiq"
-    caps = Capabilities(late_registration=True, gives_back=True)
 
     def __init__(self, broker: AsyncBroker) -> None:
         self.broker: Any = broker
+
+    @property
+    def caps(self) -> Capabilities:
+        return PLAIN
 
     @property
     def place(self) -> str:
@@ -56,8 +61,11 @@ class Engine:
         not answer."""
         return None
 
+    def limit(self, slots: int) -> None:
+        """Before listening: have no more than this given to this process, if that can be said."""
+
     async def mend(self) -> None:
         """Make again what a restart of the engine may have taken with it, before listening."""
 
     def forget(self) -> None:
-        """Let go of connections that belong to a process or event loop that is not this one."""
+        """Let go of connections, which are closed, or belong to another process or event loop."""

@@ -15,7 +15,8 @@ from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
 from taskiq import AckableMessage
 from taskiq_nats import NatsBroker, PullBasedJetStreamBroker
 
-from mageflow_taskiq.engines.engine import Engine
+from mageflow_core.backends import Capabilities
+from mageflow_taskiq.engines.engine import PLAIN, Engine
 from mageflow_taskiq.engines.taking import taken
 
 log = getLogger("mageflow.taskiq")
@@ -67,7 +68,11 @@ class JetStreamBroker(PullBasedJetStreamBroker):
 
 class JetStreamEngine(Engine):
     title = "NATS"
-    caps = replace(Engine.caps, keeps_jobs=True, reports_waiting=True)
+
+    @property
+    def caps(self) -> Capabilities:
+        kept = not isinstance(self.broker, NatsBroker)
+        return replace(PLAIN, keeps_jobs=kept, reports_waiting=kept)
 
     @property
     def place(self) -> str:

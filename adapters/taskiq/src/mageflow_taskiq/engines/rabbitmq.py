@@ -11,7 +11,7 @@ from taskiq import BrokerMessage
 from taskiq_aio_pika import AioPikaBroker, Exchange, Queue, QueueType
 
 from mageflow_core.backends import Capabilities, Job
-from mageflow_taskiq.engines.engine import Engine
+from mageflow_taskiq.engines.engine import PLAIN, Engine
 
 PRIORITIES = {"high": "9", "normal": "5", "low": "1"}
 HIGHEST = 9
@@ -84,9 +84,9 @@ class RabbitEngine(Engine):
         return list(self.broker._task_queues) or [Queue()]  # noqa: SLF001 - it has no other way
 
     @property
-    def caps(self) -> Capabilities:  # type: ignore[override]
+    def caps(self) -> Capabilities:
         return replace(
-            Engine.caps,
+            PLAIN,
             redelivers=True,
             keeps_jobs=all(queue.durable for queue in self._queues),
             priority=any(queue.max_priority for queue in self._queues),
@@ -101,10 +101,19 @@ class RabbitEngine(Engine):
             said[self.broker._label_for_priority] = PRIORITIES[job.priority]  # noqa: SLF001
         return said
 
+    def limit(self, slots: int) -> None:
+        if isinstance(self.broker, RabbitBroker):
+            self.broker._qos = slots  # noqa: SLF001 - which is ours
+
     def warnings(self, slots: int) -> Iterator[str]:
         qos = self.broker._qos  # noqa: SLF001
         if 0 < qos < slots:
             yield f"qos={qos} has a worker run no more tasks than that at once: raise it to {slots}"
+        if not 0 < qos <= slots and not isinstance(self.broker, RabbitBroker):
+            yield (
+                f"qos={qos} has a busy worker hold tasks that others could run, as it runs no more "
+                f"than {slots} at once: lower it to that"
+            )
         for queue in self._queues:
             if not queue.durable or queue.auto_delete or queue.exclusive:
                 yield (
