@@ -18,7 +18,7 @@ from mageflow_core.backends import Capabilities
 from mageflow_core.settings import Settings
 
 FOLDER = Path(import_module("mageflow_conformance.backends.requirements").__file__ or "").parent
-OF_HARNESSES = {"restarts", "natives", "command"}
+OF_HARNESSES = {"restarts", "redelivery", "natives", "command", "queues", "unreachable", "forks"}
 SENTENCE = re.compile(r"[A-Z].*\.")
 
 
@@ -61,7 +61,7 @@ def test_a_requirement_is_a_sentence_and_tried_by_a_coroutine(each: Requirement)
     checks = (each.check, *([each.instead.check] if each.instead else []))
     assert all(asyncio.iscoroutinefunction(check) for check in checks)
     assert each.level == ("extended" if each.claim else "core")
-    assert 0 < each.within <= 180
+    assert 0 < each.within <= 240
 
 
 @pytest.mark.parametrize("each", requirements(), ids=lambda each: each.id)
@@ -131,7 +131,6 @@ def test_a_harness_claims_what_the_capabilities_and_its_own_methods_say() -> Non
     assert not any(Plain().claims(claim) for claim in OF_HARNESSES)
     assert Plain().claims("embedded")
     assert not Plain().claims("redelivers")
-    with pytest.raises(AttributeError):
-        Plain().claims("made-up")
+    assert not Plain().claims("made-up")
     with pytest.raises(LookupError, match="plain: the harness cannot restart the engine"):
         Plain().restart()

@@ -129,6 +129,7 @@ def test_the_data_can_be_written_and_read_and_has_all_there_is_to_know() -> None
         "reason": "so it is",
         "evidence": 3,
         "seconds": 0.0,
+        "measured": {},
         "details": "",
     }
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from mageflow_conformance.backends import seam
-from mageflow_conformance.backends.seam import SEAM, Doing, FaultyApp
+from mageflow_conformance.backends.seam import OVER, SEAM, Doing, FaultyApp
 from mageflow_conformance.ledger import Ledger
 from mageflow_core.backends import Delivery, Disposal, Handled, Job, Runner, TaskSpec
 from mageflow_core.backends.local import AsyncioBackend
@@ -132,6 +132,22 @@ async def test_in_place_of_a_corrupt_one_comes_one_of_no_node(ledger: Ledger) ->
     assert [each.key for each in double.given] == ["xrun1"]
 
 
+async def test_a_foreign_one_comes_as_from_another_namespace(ledger: Ledger) -> None:
+    # Given a runner that gives back what is of another namespace
+    class Picky(Double):
+        async def run(self, delivery: Delivery) -> Handled:
+            await super().run(delivery)
+            return DONE if delivery.namespace is None else Handled(Disposal.RELEASE)
+
+    runner = behind(ledger, Picky(), {"do": "foreign", "task": "step"})
+    # Then the next one is of another, and the one behind it is not
+    assert await runner.run(Delivery(job())) == Handled(Disposal.RELEASE)
+    assert await runner.run(Delivery(job())) == DONE
+    # And the ledger tells what became of it
+    (over,) = ledger.of(OVER)
+    assert (over.more["do"], over.more["handled"]) == ("foreign", "release")
+
+
 async def test_a_rule_is_for_its_task_and_for_so_many_deliveries(ledger: Ledger) -> None:
     # Given
     double = Double()
@@ -181,7 +197,7 @@ async def test_the_ledger_has_that_a_rule_was_followed_and_when_that_was_over(
     await asyncio.gather(*deliveries)
     # Then
     assert (SEAM, doing, "run1") in said(ledger)
-    assert (f"{SEAM}-over", doing, "run1") in said(ledger)
+    assert (OVER, doing, "run1") in said(ledger)
 
 
 async def test_without_rules_nothing_is_in_between(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from mageflow_conformance.backends import Stage, Trials
 from mageflow_conformance.backends.harnesses import AsyncioHarness
-from mageflow_conformance.backends.life import harness_at
+from mageflow_conformance.backends.life import LOGGED, REFUSED, harness_at
 from mageflow_conformance.backends.seam import SEAM
 from mageflow_conformance.flows import call, roles
 from mageflow_conformance.processes import Died
@@ -107,6 +107,44 @@ async def test_a_bare_worker_does_not_know_the_tasks(on_stage: OnStage) -> None:
     await on_stage(check)
 
 
+async def test_a_worker_may_know_some_tasks_alone(on_stage: OnStage) -> None:
+    async def check(stage: Stage) -> None:
+        await stage.worker(knows=["work"])
+        store = await stage.mf.opened()
+        (worker,) = await store.workers()
+        assert {task for task in worker.tasks if "." not in task} == {"work"}
+        run = await stage.mf.start(call("work"), {"n": 1})
+        assert await run.result(timeout=20) == {"n": 2}
+
+    await on_stage(check)
+
+
+async def test_what_a_worker_logs_comes_to_the_ledger_where_that_is_asked_for(
+    on_stage: OnStage,
+) -> None:
+    async def check(stage: Stage) -> None:
+        for logs in (False, True):
+            worker = await stage.worker(logs=logs)
+            await worker.stop()
+        assert {row.pid for row in stage.ledger.of(LOGGED)} == {worker.pid}
+        works = next(r for r in stage.ledger.of(LOGGED) if r.more["text"].endswith(" works"))
+        assert (works.more["logger"], works.more["level"]) == ("mageflow.worker", "INFO")
+        assert works.key is None
+
+    await on_stage(check)
+
+
+async def test_a_worker_that_cannot_open_says_why(on_stage: OnStage) -> None:
+    async def check(stage: Stage) -> None:
+        worker = stage.launch(store="redis://127.0.0.1:1/0", store_patience=0.1)
+        await worker.exited(1)
+        (row,) = stage.ledger.of(REFUSED)
+        assert (row.pid, row.more["error"]) == (worker.pid, "StoreUnavailable")
+        assert "127.0.0.1:1" in row.more["text"]
+
+    await on_stage(check)
+
+
 async def test_a_bare_app_starts_by_name(on_stage: OnStage) -> None:
     async def check(stage: Stage) -> None:
         stranger = await stage.watch(bare=True)
@@ -167,6 +205,44 @@ async def test_where_the_engine_has_no_client_there_are_no_natives(on_stage: OnS
         await stage.worker()
         with pytest.raises(AssertionError, match="a client of its own"):
             await stage.natives()
+
+    await on_stage(check)
+
+
+class WithCommand(AsyncioHarness):
+    """Of which the command is one that runs the app itself."""
+
+    def command(self, module: str) -> list[str] | None:
+        program = (
+            f"import asyncio, {module} as m\nassert m.client is None\nasyncio.run(m._mf.serve())"
+        )
+        return [sys.executable, "-c", program]
+
+
+class EndsAtOnce(AsyncioHarness):
+    def command(self, module: str) -> list[str] | None:
+        return [sys.executable, "-c", "print('no'); exit(3)"]
+
+
+async def test_the_engines_own_command_is_given_the_app(on_stage: OnStage) -> None:
+    async def check(stage: Stage) -> None:
+        stage.harness = WithCommand()
+        process = await stage.hosted()
+        run = await stage.mf.start(call("step"), {"n": 1})
+        assert await run.result(timeout=20) == {"n": 2}
+        await stage.kept(run)
+        assert {row.pid for row in stage.ledger.rows()} == {process.pid}
+        await process.stop()
+
+    await on_stage(check)
+
+
+async def test_a_command_that_ends_is_told(on_stage: OnStage) -> None:
+    async def check(stage: Stage) -> None:
+        await stage.worker()
+        stage.harness = EndsAtOnce()
+        with pytest.raises(Died, match=r"ended with 3; it has printed:\nno"):
+            await stage.hosted()
 
     await on_stage(check)
 

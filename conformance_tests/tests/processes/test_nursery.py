@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -52,6 +53,19 @@ async def test_a_process_has_its_own_environment_and_nothing_of_mageflow_before_
     assert (a.more.get("value"), b.more.get("value")) == ("1", None)
     assert a.more["early"] == ["json"]
     assert a.more["threads"] == 2  # its own, and the one that ends it with its parent
+
+
+async def test_who_cleans_up_ends_what_a_process_has_started_too(
+    nursery: Nursery, ledger: Ledger
+) -> None:
+    # Given
+    process = nursery.start(trial.beget, ledger)
+    (row,) = await ledger.has("begotten")
+    # When
+    await asyncio.to_thread(process.end)
+    # Then
+    assert not process.runs
+    await eventually(lambda: not lives(row.more["of"]), about="the end of its child")
 
 
 async def test_a_process_that_fails_is_told_with_what_it_printed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -29,3 +30,10 @@ def wait(ledger: str, *, orderly: bool = True) -> None:
 def fail(ledger: str) -> None:
     Ledger(ledger).note("failing")
     raise ValueError("as it was told")
+
+
+def beget(ledger: str) -> None:
+    """Start another one, and wait."""
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as child:
+        Ledger(ledger).note("begotten", of=child.pid)
+        signal.pause()

@@ -1,4 +1,4 @@
-"""B-STEER: cancel, of what waits, of what runs, and of what is large."""
+"""B-CANCEL: cancel, of what waits, of what runs, and of what is large."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GRACE = 0.5  # seconds
 
 
 @requirement(
-    "B-STEER-13",
+    "B-CANCEL-01",
     "What is canceled while its job waits with the engine has ended at once, and never runs, nor "
     "do its callbacks, when a worker comes.",
 )
@@ -46,7 +46,7 @@ async def queued_canceled(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-14",
+    "B-CANCEL-02",
     "What is canceled in the moment in which it was started, or in which its body has begun, ends "
     "as canceled, and no body of it runs on.",
 )
@@ -73,7 +73,7 @@ async def canceled_at_its_start(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-15",
+    "B-CANCEL-03",
     "What is canceled while a body of it runs is canceling until that body has ended, then "
     "canceled; nothing after it begins, and it has no callbacks.",
 )
@@ -94,7 +94,7 @@ async def running_canceled(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-16",
+    "B-CANCEL-04",
     "A swarm of 200 items is canceled by one step of the store, as one of 2 is: those that run are "
     "stopped, and no other begins afterwards.",
 )
@@ -121,7 +121,7 @@ async def large_canceled(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-17",
+    "B-CANCEL-05",
     "A sync body that is canceled and looks, or is to be stopped by an exception, ends early; one "
     "that does neither goes on and has its outcome taken, and nothing after it begins.",
 )
@@ -147,7 +147,7 @@ async def sync_canceled(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-18",
+    "B-CANCEL-06",
     "A body that does not end when it is canceled is waited for as long as cancel_grace says; then "
     "its run is canceled all the same, and what it says later changes nothing.",
     settings={"cancel_grace": GRACE},
@@ -172,7 +172,7 @@ async def grace_over(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-19",
+    "B-CANCEL-07",
     "Callbacks of what was done before its container was canceled run to their end, and the run is "
     "settled only then.",
 )
@@ -195,7 +195,7 @@ async def callbacks_go_on(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-20",
+    "B-CANCEL-08",
     "A canceled item frees its slot, leaves nothing in the results of its swarm and is no failure; "
     "a canceled step cancels its chain.",
 )
@@ -219,7 +219,7 @@ async def one_node_canceled(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-21",
+    "B-CANCEL-09",
     "Of two clients that cancel a run at once, one is told that it did, the other that there was "
     "nothing to do.",
 )

@@ -1,4 +1,4 @@
-"""B-STEER: retry by hand, and steering of what has ended."""
+"""B-RETRY: retry by hand, and steering of what has ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MENDED = "mended"
 
 
 @requirement(
-    "B-STEER-22",
+    "B-RETRY-01",
     "Retry of a failed chain goes on from the step that failed: what is done does not run again; "
     "each time that it fails its error callbacks run once, and when it is done its success "
     "callbacks do.",
@@ -52,7 +52,7 @@ async def chain_retried(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-23",
+    "B-RETRY-02",
     "Retry of a failed swarm runs only what has failed, or never began; the results of the others "
     "stay in their places.",
 )
@@ -77,7 +77,7 @@ async def swarm_retried(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-24",
+    "B-RETRY-03",
     "What was canceled, before its body began or while it ran, can be retried, and goes on where "
     "it was.",
 )
@@ -103,7 +103,7 @@ async def canceled_retried(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-25",
+    "B-RETRY-04",
     "Retry of one item runs that one again, also while its swarm still runs; below a swarm that is "
     "done it is refused, since what came after has used the result.",
 )
@@ -127,7 +127,7 @@ async def item_retried(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-26",
+    "B-RETRY-05",
     "Of two clients that retry a run at once, one has it run again, once, and the other is told "
     "that it cannot.",
 )
@@ -148,7 +148,7 @@ async def two_retries(stage: Stage) -> None:
 
 
 @requirement(
-    "B-STEER-27",
+    "B-RETRY-06",
     "Steering of what is done, failed or canceled changes nothing and says so, and what is done or "
     "runs cannot be retried.",
 )
