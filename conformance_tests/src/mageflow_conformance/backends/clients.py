@@ -39,7 +39,8 @@ async def _start_often(
 
 
 def start_many(ledger: str, settings: dict[str, Any], counts: Sequence[int]) -> None:
-    """Starts so many runs, waits for each tenth, and takes a census; then so many more."""
+    """Starts so many runs, waits for each tenth and the last ones, and takes a census; then so many
+    more."""
     with hastened():
         asyncio.run(_start_many(Ledger(ledger), settings, counts))
 
@@ -48,12 +49,14 @@ async def _start_many(ledger: Ledger, settings: dict[str, Any], counts: Sequence
     async with app_of(ledger, {**settings, "worker": False}) as mf:
         for count in counts:
             for first in range(0, count, AT_ONCE):
-                await asyncio.gather(*(_start(mf, n) for n in range(first, first + AT_ONCE)))
+                last = first + AT_ONCE >= count
+                waits = (last or n % 10 == 0 for n in range(AT_ONCE))
+                await asyncio.gather(*(_start(mf, waits=each) for each in waits))
             found: dict[str, Any] = dict(take_census())
             ledger.note(CENSUS, **found)
 
 
-async def _start(mf: Mageflow, n: int) -> None:
+async def _start(mf: Mageflow, *, waits: bool) -> None:
     run = await mf.start(call("count"))
-    if n % 10 == 0:
+    if waits:
         await run.settled(timeout=60)
