@@ -106,6 +106,17 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "tests/docs", *session.posargs)
 
 
+BACKENDS = ["asyncio", "taskiq-redis-stream", "taskiq-redis-list", "taskiq-rabbitmq", "taskiq-nats"]
+
+
+@nox.session
+@nox.parametrize("backend", BACKENDS)
+def conformance(session: nox.Session, backend: str) -> None:
+    """Try what backends are held to on one, with a real engine; arguments go to the suite."""
+    install_editable(session, *group("test"))
+    session.run("mageflow-conformance", "run", backend, *session.posargs)
+
+
 # The last of those that run by default, so that its summary is what one sees at the end.
 @nox.session
 def tests(session: nox.Session) -> None:

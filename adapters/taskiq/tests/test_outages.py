@@ -67,7 +67,7 @@ async def test_a_worker_goes_on_after_a_restart(away: Bench, engine: Any) -> Non
 async def test_jobs_that_cannot_be_sent_are_told_of_one_by_one(away: Bench, engine: Any) -> None:
     # Given a client whose engine is gone
     client = await away.client()
-    backend: Any = client._site.backend  # type: ignore[union-attr]
+    backend: Any = client._site.backends["taskiq"]  # type: ignore[union-attr]
     assert await backend.submit_many([job(1)]) == [None]
     await asyncio.to_thread(engine.kill)
     # When jobs are sent

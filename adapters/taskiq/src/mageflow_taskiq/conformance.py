@@ -109,11 +109,6 @@ class TaskiqHarness(Harness):
             said["redeliver_after"] = self.redelivery
         return {self.backend: said}
 
-    def unreachable(self, port: int) -> dict[str, Any]:
-        scheme = self.server_class.kind.lower().replace("rabbitmq", "amqp")
-        url = f"{scheme}://somebody:{SECRET}@127.0.0.1:{port}"
-        return {self.backend: {"broker": self.kind, "url": url}}
-
     def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:
         if not self.chooses_queues:
             return None

@@ -29,7 +29,7 @@ async def steer(ledger: Ledger, node: Any, verb: Verb, *, reach: float = REACH) 
     to see it, and in which those that were claimed before may still begin; more where the control
     channel is down, or the machine is busy."""
     store = await node._opened()  # noqa: SLF001 - whose clock it is
-    asked = {"asked": time.monotonic(), "asked_at": await _time_of(store)}
+    asked: dict[str, Any] = {"asked": time.monotonic(), "asked_at": await _time_of(store)}
     applied: bool = await getattr(node, verb)()
     if applied:
         at = await _time_of(store)
