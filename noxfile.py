@@ -24,6 +24,8 @@ CHECKS = ROOT / "tests" / "packaging"
 # The parts want each other by version, not by folder: builds publish that, and an editable install
 # of all of them would otherwise hold two sources for one name.
 PINNED = {"MAGEFLOW_PINNED": "1"}
+# Tests of one module share what takes long to start.
+SIDE_BY_SIDE = ["--numprocesses=auto", "--dist=loadfile"]
 
 
 def group(name: str) -> list[str]:
@@ -77,7 +79,7 @@ def minimum(session: nox.Session) -> None:
     long = [f"{redis}/test_machine_on_redis.py", f"{redis}/test_redis_agrees_with_memory.py"]
     long += [machine, "conformance_tests/tests/recovery", "tests/docs"]
     left_out = [f"--ignore={path}" for path in long]
-    session.run("pytest", *left_out, "--quiet", *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *left_out, "--quiet", *session.posargs)
 
 
 @nox.session(venv_backend="uv", reuse_venv=False)
@@ -114,7 +116,8 @@ BACKENDS = ["asyncio", "taskiq-redis-stream", "taskiq-redis-list", "taskiq-rabbi
 def conformance(session: nox.Session, backend: str) -> None:
     """Try what backends are held to on one, with a real engine; arguments go to the suite."""
     install_editable(session, *group("test"))
-    session.run("mageflow-conformance", "run", backend, *session.posargs)
+    report = Path(session.create_tmp()).resolve() / f"{backend}.json"
+    session.run("mageflow-conformance", "run", backend, f"--report={report}", *session.posargs)
 
 
 # The last of those that run by default, so that its summary is what one sees at the end.
@@ -122,7 +125,7 @@ def conformance(session: nox.Session, backend: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
     install_editable(session, *group("test"))
-    session.run("pytest", "--ignore=tests/docs", *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, "--ignore=tests/docs", *session.posargs)
 
 
 @nox.session(default=False)
