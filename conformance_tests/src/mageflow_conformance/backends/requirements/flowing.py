@@ -74,23 +74,32 @@ async def chain_data(stage: Stage) -> None:
 # --- swarms ---------------------------------------------------------------------------------------
 @requirement(
     "B-FLOW-02",
-    "A swarm uses its `max_concurrency`, over several workers too, and under load never has more "
+    "Swarms use their `max_concurrency`, over several workers too, and under load never have more "
     "items than that begun and not ended.",
-    settings={"lease": 6.0},
 )
 async def swarm_limit(stage: Stage) -> None:
-    limit = 5
-    workers = [await stage.worker(slots=3), await stage.worker(slots=3)]
-    items = [call("meet", many=limit, i=i) for i in range(40)]
-    run = await stage.mf.start(swarm(items, max_concurrency=limit))
+    limit, count = 5, 12
+    workers = [await stage.worker(), await stage.worker()]
+    runs = []
+    for name in ("a", "b", "c"):
+        items = [call("held", gate=f"{name} {i}") for i in range(count)]
+        flow = swarm(items, max_concurrency=limit, name=name)
+        runs.append((name, await stage.mf.start(flow)))
     load = [await stage.mf.start(chain(call("step"), call("work"))) for _ in range(30)]
-    assert await run.result(timeout=40) == list(range(40))
+    for i in range(count):
+        # All that may begin by now do so while the others are held.
+        for name, run in runs:
+            await stage.ledger.has(BEGUN, min(limit + i, count), below=run.id, within=20)
+            open_gate(stage.ledger, f"{name} {i}")
     for each in load:
         await each.result(timeout=40)
-    rows = [row for row in stage.ledger.rows() if row.more.get("task") == "meet"]
-    assert at_once(rows) == limit
-    assert {row.pid for row in rows} == {worker.pid for worker in workers}
-    await stage.kept(run)
+    for _, run in runs:
+        assert len(await run.result(timeout=20)) == count
+        await stage.kept(run)
+        rows = [row for what in (BEGUN, ENDED) for row in stage.ledger.of(what, below=run.id)]
+        assert at_once(rows) == limit
+    held = stage.ledger.of(BEGUN, task="held")
+    assert {row.pid for row in held} == {worker.pid for worker in workers}
 
 
 @requirement(
