@@ -112,6 +112,8 @@ def test_a_harness_claims_what_the_capabilities_and_its_own_methods_say() -> Non
     class Restarts(Harness):
         name = "restarts"
         backend = "asyncio"
+        redelivery = 2.0
+        forks = True
 
         @property
         def restarts(self) -> bool:
@@ -126,11 +128,14 @@ def test_a_harness_claims_what_the_capabilities_and_its_own_methods_say() -> Non
 
     assert [claim for claim in sorted(OF_HARNESSES) if Restarts().claims(claim)] == [
         "command",
+        "forks",
+        "redelivery",
         "restarts",
     ]
     assert not any(Plain().claims(claim) for claim in OF_HARNESSES)
     assert Plain().claims("embedded")
     assert not Plain().claims("redelivers")
-    assert not Plain().claims("made-up")
+    with pytest.raises(AttributeError):
+        Plain().claims("made-up")
     with pytest.raises(LookupError, match="plain: the harness cannot restart the engine"):
         Plain().restart()

@@ -44,8 +44,8 @@ class Harness:
     declines although its capabilities do not say so → why. modules: imported once for all worker
     processes, to start them sooner. context: the class of `Context.native` in bodies, as
     `module:name`. redelivery: seconds after which the engine gives a job to others although its
-    worker lives and has not acknowledged it, where it does; configure it to be short. url: where
-    its engine is.
+    worker lives and has not acknowledged it, where it does; configure it to be short. forks:
+    whether bodies run in child processes of a worker. url: where its engine is.
     """
 
     name: ClassVar[str]
@@ -55,6 +55,7 @@ class Harness:
     modules: ClassVar[tuple[str, ...]] = ()
     context: ClassVar[str] = "builtins:NoneType"
     redelivery: ClassVar[float | None] = None
+    forks: ClassVar[bool] = False
 
     url: str = ""
 
@@ -130,7 +131,7 @@ class Harness:
 
     def claims(self, claim: str) -> bool:
         """Whether a capability is there, or one of: `restarts`, `redelivery`, `natives`,
-        `command`, `queues`, `unreachable`."""
+        `command`, `queues`, `unreachable`, `forks`."""
         if claim == "restarts":
             return self.restarts
         if claim == "redelivery":
@@ -143,4 +144,6 @@ class Harness:
             return self.queues("conformance", ("other",)) is not None
         if claim == "unreachable":
             return self.unreachable(1) is not None
-        return bool(getattr(self.caps(), claim, False))
+        if claim == "forks":
+            return self.forks
+        return bool(getattr(self.caps(), claim))

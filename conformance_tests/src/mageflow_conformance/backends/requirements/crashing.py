@@ -125,7 +125,7 @@ class Lane:
     "as they do where nobody dies, and all is kept that is promised of them.",
     alone=True,
     settings=SETTINGS,
-    within=240,
+    within=180,
 )
 async def dies_everywhere(stage: Stage) -> None:
     expected, points = await recorded(stage)
