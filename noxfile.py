@@ -24,6 +24,7 @@ CHECKS = ROOT / "tests" / "packaging"
 # The parts want each other by version, not by folder: builds publish that, and an editable install
 # of all of them would otherwise hold two sources for one name.
 PINNED = {"MAGEFLOW_PINNED": "1"}
+MUTANTS = "conformance_tests/tests/backends/test_mutants.py"
 # Tests of one module share what takes long to start.
 SIDE_BY_SIDE = ["--numprocesses=auto", "--dist=loadfile"]
 
@@ -77,7 +78,7 @@ def minimum(session: nox.Session) -> None:
     machine = "mageflow_core/tests/machine"
     redis = "mageflow_core/tests/stores/redis"
     long = [f"{redis}/test_machine_on_redis.py", f"{redis}/test_redis_agrees_with_memory.py"]
-    long += [machine, "conformance_tests/tests/recovery", "tests/docs"]
+    long += [machine, "conformance_tests/tests/recovery", "tests/docs", MUTANTS]
     left_out = [f"--ignore={path}" for path in long]
     session.run("pytest", *SIDE_BY_SIDE, *left_out, "--quiet", *session.posargs)
 
@@ -125,7 +126,15 @@ def conformance(session: nox.Session, backend: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
     install_editable(session, *group("test"))
-    session.run("pytest", *SIDE_BY_SIDE, "--ignore=tests/docs", *session.posargs)
+    left_out = ["--ignore=tests/docs", f"--ignore={MUTANTS}"]
+    session.run("pytest", *SIDE_BY_SIDE, *left_out, *session.posargs)
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Try whether broken backends fail the requirements that they name."""
+    install_editable(session, *group("test"))
+    session.run("pytest", MUTANTS, *session.posargs)
 
 
 @nox.session(default=False)

@@ -89,6 +89,10 @@ class Trials:
         """What the runs are in, for a report."""
         return f"Redis {self._store.info('server')['redis_version']}"
 
+    def logs(self) -> list[Path]:
+        """What the processes have printed, so far."""
+        return sorted(self._folder.glob("*.log"))
+
     async def all(
         self, wanted: Sequence[Requirement], *, at_once: int = 4
     ) -> AsyncIterator[Outcome]:
@@ -108,12 +112,15 @@ class Trials:
             if requirement.alone:
                 yield await self.run(requirement)
 
-    async def run(self, requirement: Requirement) -> Outcome:
+    async def run(self, requirement: Requirement, *, breaks: str | None = None) -> Outcome:
+        """breaks: for this one, in place of what was given for all."""
+        breaks = self._breaks if breaks is None else breaks
         declined = self._declined(requirement)
         if not declined:
-            return await self._try(requirement, requirement.check)
+            return await self._try(requirement, requirement.check, breaks=breaks)
         assert requirement.instead is not None, "core requirements cannot be declined"
-        return await self._try(requirement, requirement.instead.check, declined)
+        check = requirement.instead.check
+        return await self._try(requirement, check, breaks=breaks, declined=declined)
 
     def _declined(self, requirement: Requirement) -> str:
         """Why a requirement does not apply, if it does not."""
@@ -125,7 +132,9 @@ class Trials:
             return f"the backend does not claim {requirement.claim!r}"
         return ""
 
-    async def _try(self, requirement: Requirement, check: Check, declined: str = "") -> Outcome:
+    async def _try(
+        self, requirement: Requirement, check: Check, *, breaks: str, declined: str = ""
+    ) -> Outcome:
         number = next(self._numbers)
         name = f"{re.sub(r'[^a-z0-9]+', '-', requirement.id.lower())}-{number}"
         ledger = Ledger(self._folder / f"{name}.ledger")
@@ -143,7 +152,7 @@ class Trials:
                     store=self._store,
                     namespace=name,
                     settings=dict(requirement.settings),
-                    breaks=self._breaks,
+                    breaks=breaks,
                     path=self._path,
                 )
                 await stage.open()

@@ -191,6 +191,7 @@ async def callbacks_go_on(stage: Stage) -> None:
     go(stage)
     await stage.ledger.has(ENDED, below=callback, within=LONG)
     await stage.kept(run)
+    assert bodies(stage, run)[callback] == [1], "it was not to be stopped"
     assert (await run[0].status(), await run[1].status()) == (Status.DONE, Status.CANCELED)
 
 

@@ -150,7 +150,23 @@ async def timeout_in_a_thread(stage: Stage) -> None:
     error = await last.error()
     assert error is not None
     assert error.cause is Cause.TIMEOUT
-    for each in (run, beside, last, after):
+
+    await stage.worker(slots=4)  # where a slot is free the next attempt waits all the same
+    again = await stage.mf.start(
+        call("held_in_thread", gate="again", attempts=1).options(
+            timeout=0.3, retry=at_once_again(1)
+        )
+    )
+    await is_now(again, Status.RETRYING)
+    for _ in range(5):
+        more = await stage.mf.start(chain(call("step"), call("step")))
+        await more.result(timeout=20)
+    open_gate(stage.ledger, "again")
+    await again.result(timeout=20)
+    _, second = stage.ledger.of(BEGUN, below=again.id)
+    over, _ = stage.ledger.of(ENDED, below=again.id)
+    assert over.t < second.t
+    for each in (run, beside, last, after, again):
         await stage.kept(each)
 
 

@@ -1,0 +1,51 @@
+"""Adapters that are wrong about an engine of their own: what the embedded backend has none of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mageflow_core import Mageflow
+from mutants.breaking import fails, instead, replace
+from mutants.deliveries import runs_duplicates_without_a_claim
+
+TASKIQ = "taskiq-redis-stream"
+
+
+@fails("B-NATIVE-01", "B-NATIVE-02", "B-NATIVE-04", on=TASKIQ)
+def finds_no_tasks_but_its_own(mf: Mageflow) -> None:
+    broker = mf.native
+    find = broker.find_task
+    broker.find_task = lambda name: find(name) if name.startswith("mageflow:") else None
+
+
+@fails("B-NATIVE-03", on=TASKIQ)
+def adopts_nothing(_mf: Mageflow) -> None:
+    from mageflow_taskiq import TaskiqBackend
+
+    @replace(TaskiqBackend, "natives")
+    def natives(_before: Any, _self: Any) -> Any:
+        return ()
+
+
+@fails("B-SEAM-08", on=TASKIQ)
+def runs_what_is_delivered_again(mf: Mageflow) -> None:
+    runs_duplicates_without_a_claim(mf)
+
+
+@fails("B-SEAM-10", "B-OPER-01", on=TASKIQ)
+def ends_with_its_engine(_mf: Mageflow) -> None:
+    from mageflow_taskiq.receiver import MageReceiver
+
+    @replace(MageReceiver, "listen_until")
+    async def listen_until(before: Any, self: Any, stop: Any) -> None:
+        try:
+            await before(self, stop)
+        except Exception:  # noqa: BLE001  # whatever it is
+            stop.set()
+
+
+@fails("B-OPER-02", on=TASKIQ)
+def shows_passwords(_mf: Mageflow) -> None:
+    from mageflow_taskiq import backend
+
+    instead(backend, "safe_url", str)
