@@ -122,8 +122,9 @@ def test_a_worker_runs_what_others_start_and_ends_by_a_signal(
 ) -> None:
     # Given a worker
     worker = start_worker("--slots", "5", "--log-level", "error")
-    (alive,) = json.loads(told(0, "workers", "--json"))
-    assert (alive["pid"], alive["slots"], alive["backends"]) == (worker.pid, 5, ["asyncio"])
+    # One that an earlier test has killed may be listed until its lease is over.
+    (alive,) = [each for each in workers(told) if each["pid"] == worker.pid]
+    assert (alive["slots"], alive["backends"]) == (5, ["asyncio"])
     assert alive["tasks"] == ["add", "fails", "slow"]
     # When another process starts something, and a third one watches it
     run = started(lambda: chain("add", sign("add", b=10), name="nightly").label(customer="acme"))
@@ -139,7 +140,12 @@ def test_a_worker_runs_what_others_start_and_ends_by_a_signal(
     # When the worker is told to stop, then it ends as it should, and is alive no more
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=20) == 0
-    assert json.loads(told(0, "workers", "--json")) == []
+    assert worker.pid not in [each["pid"] for each in workers(told)]
+
+
+def workers(told: Told) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(told(0, "workers", "--json"))
+    return found
 
 
 def test_what_runs_is_let_to_end_but_not_at_the_second_signal(
