@@ -109,16 +109,24 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "tests/docs", *session.posargs)
 
 
-BACKENDS = ["asyncio", "taskiq-redis-stream", "taskiq-redis-list", "taskiq-rabbitmq", "taskiq-nats"]
-
-
-@nox.session
-@nox.parametrize("backend", BACKENDS)
-def conformance(session: nox.Session, backend: str) -> None:
-    """Try what backends are held to on one, with a real engine; arguments go to the suite."""
+def try_backend(session: nox.Session, backend: str) -> None:
     install_editable(session, *group("test"))
     report = Path(session.create_tmp()).resolve() / f"{backend}.json"
     session.run("mageflow-conformance", "run", backend, f"--report={report}", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("backend", ["asyncio", "taskiq-redis-stream", "taskiq-rabbitmq"])
+def conformance(session: nox.Session, backend: str) -> None:
+    """Try what backends are held to on one, with a real engine; arguments go to the suite."""
+    try_backend(session, backend)
+
+
+@nox.session(default=False)
+@nox.parametrize("backend", ["taskiq-redis-list", "taskiq-nats"])
+def conformance_besides(session: nox.Session, backend: str) -> None:
+    """The same on those that take time which is better spent on the others."""
+    try_backend(session, backend)
 
 
 # The last of those that run by default, so that its summary is what one sees at the end.

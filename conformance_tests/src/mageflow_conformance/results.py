@@ -20,7 +20,7 @@ This page is made by `mageflow-conformance report` from the reports in
 does.
 """
 BROKEN = """
-The last column names the broken backends, of those in `conformance_tests/tests/backends/broken`,
+The last column names the broken backends, of those in `conformance_tests/tests/backends/mutants`,
 that a test sees fail a requirement. *Untested* is one that none of them fails: it has yet to show
 that it can.
 """
