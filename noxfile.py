@@ -25,8 +25,6 @@ CHECKS = ROOT / "tests" / "packaging"
 # of all of them would otherwise hold two sources for one name.
 PINNED = {"MAGEFLOW_PINNED": "1"}
 MUTANTS = "conformance_tests/tests/backends/test_mutants.py"
-# Tests of one module share what takes long to start.
-SIDE_BY_SIDE = ["--numprocesses=auto", "--dist=loadfile"]
 
 
 def group(name: str) -> list[str]:
@@ -78,9 +76,9 @@ def minimum(session: nox.Session) -> None:
     machine = "mageflow_core/tests/machine"
     redis = "mageflow_core/tests/stores/redis"
     long = [f"{redis}/test_machine_on_redis.py", f"{redis}/test_redis_agrees_with_memory.py"]
-    long += [machine, "conformance_tests/tests/recovery", "tests/docs", MUTANTS]
+    long += [machine, "tests/docs", "conformance_tests/tests"]
     left_out = [f"--ignore={path}" for path in long]
-    session.run("pytest", *SIDE_BY_SIDE, *left_out, "--quiet", *session.posargs)
+    session.run("pytest", *left_out, "--quiet", *session.posargs)
 
 
 @nox.session(venv_backend="uv", reuse_venv=False)
@@ -116,14 +114,14 @@ def try_backend(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
-@nox.parametrize("backend", ["asyncio", "taskiq-redis-stream", "taskiq-rabbitmq"])
+@nox.parametrize("backend", ["asyncio", "taskiq-redis-stream"])
 def conformance(session: nox.Session, backend: str) -> None:
     """Try what backends are held to on one, with a real engine; arguments go to the suite."""
     try_backend(session, backend)
 
 
 @nox.session(default=False)
-@nox.parametrize("backend", ["taskiq-redis-list", "taskiq-nats"])
+@nox.parametrize("backend", ["taskiq-rabbitmq", "taskiq-redis-list", "taskiq-nats"])
 def conformance_besides(session: nox.Session, backend: str) -> None:
     """The same on those that take time which is better spent on the others."""
     try_backend(session, backend)
@@ -135,7 +133,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
     install_editable(session, *group("test"))
     left_out = ["--ignore=tests/docs", f"--ignore={MUTANTS}"]
-    session.run("pytest", *SIDE_BY_SIDE, *left_out, *session.posargs)
+    session.run("pytest", *left_out, *session.posargs)
 
 
 @nox.session(default=False)

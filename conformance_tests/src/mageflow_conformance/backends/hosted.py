@@ -32,6 +32,6 @@ _said = json.loads(os.environ[HOSTED])
 _ledger = Ledger(_said["ledger"])
 if _said["settings"].get(roles.HASTENED):
     hastened().__enter__()  # for as long as this process lives
-_mf = app_of(_ledger, _said["settings"])
+_mf = app_of(_ledger, _said["settings"], listens=True)
 client = _mf.native
 threading.Thread(target=_tell, args=(_mf, _ledger), daemon=True).start()

@@ -46,9 +46,10 @@ def app_of(
     bare: bool = False,
     rules: Sequence[dict[str, Any]] = (),
     knows: Sequence[str] | None = None,
+    listens: bool = False,
 ) -> Mageflow:
     """The app of the suite. client: what it is put around. bare: without the suite's tasks. knows:
-    the only tasks that it has."""
+    the only tasks that it has. listens: see `furnish`; for processes that are workers."""
     own = {name: value for name, value in settings.items() if name != roles.HASTENED}
     clients = () if client is None else (client,)
     if clients:
@@ -56,7 +57,7 @@ def app_of(
     mf = FaultyApp(*clients, rules=rules, ledger=ledger, warn_unclosed=False, **own)
     if knows is not None:
         _have_only(mf, knows)
-    return mf if bare else add_tasks(furnish(mf, ledger), ledger)
+    return mf if bare else add_tasks(furnish(mf, ledger, listens=listens), ledger)
 
 
 def _have_only(mf: Mageflow, names: Sequence[str]) -> None:
@@ -104,7 +105,9 @@ def work(
     with hastened() if settings.get(roles.HASTENED) else nullcontext():
         natives = natives_of(made, settings["namespace"], kept) if native else None
         client = natives.client if natives is not None else None
-        mf = app_of(kept, settings, client=client, bare=bare, rules=rules, knows=knows)
+        mf = app_of(
+            kept, settings, client=client, bare=bare, rules=rules, knows=knows, listens=True
+        )
         if breaks:
             module, _, function = breaks.partition(":")
             getattr(import_module(module), function)(mf)

@@ -31,10 +31,12 @@ def make_app(ledger: Ledger | Path | str, **settings: Any) -> Mageflow:
     return furnish(Mageflow(warn_unclosed=False, **settings), kept)
 
 
-def furnish(mf: Mageflow, kept: Ledger) -> Mageflow:
-    """Give an app these tasks; returns it."""
+def furnish(mf: Mageflow, kept: Ledger, *, listens: bool = True) -> Mageflow:
+    """Give an app these tasks; returns it. listens: write down what its worker says of leases, for
+    as long as the process lasts."""
     witness = Witness(kept, lambda: mf.worker_id)
-    witness.listen()
+    if listens:
+        witness.listen()
     for register in (_steps, _items, _callbacks, _long_ones):
         register(mf, witness)
     return mf
