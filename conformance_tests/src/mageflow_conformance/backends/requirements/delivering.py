@@ -203,6 +203,7 @@ async def _longer_than_a_lease(stage: Stage) -> None:
         check=_longer_than_a_lease,
     ),
     settings={"lease": 3.0},
+    within=120,
 )
 async def longer_than_the_engine_waits(stage: Stage) -> None:
     assert stage.harness.redelivery is not None

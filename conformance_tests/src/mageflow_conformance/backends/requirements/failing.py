@@ -38,6 +38,7 @@ def begun(evidence: Evidence, path: str = "") -> list[Row]:
     "A job whose worker dies before the body has begun, be it before the claim or after it, is run "
     "by another worker that comes, once, without anything else being sent.",
     settings=SHORT,
+    within=120,
 )
 async def before_the_body(stage: Stage) -> None:
     first = doomed(stage, "runner.delivered")
@@ -79,6 +80,7 @@ async def in_the_body(stage: Stage) -> None:
     "When one of two workers is killed in the middle of a wide flow, the other ends it: what ran "
     "in the one that died runs again, all else once.",
     settings=SHORT,
+    within=120,
 )
 async def beside_another(stage: Stage) -> None:
     limit, items = 10, 60
@@ -170,6 +172,7 @@ async def taken_and_not_begun(stage: Stage) -> None:
     "A task that kills each worker it runs in fails with `WorkerLost` after `max_crashes` further "
     "attempts, runs its error callbacks, and harms no worker any more.",
     settings={**SHORT, "max_crashes": 1},
+    within=120,
 )
 async def poison(stage: Stage) -> None:
     run = await stage.mf.start(call("poison").on_error(call("warned")))
@@ -195,6 +198,7 @@ async def poison(stage: Stage) -> None:
     "A worker that stands still for longer than its lease and then goes on changes nothing: what "
     "its bodies report is refused, and the result is that of the worker that ran them meanwhile.",
     settings=SHORT,
+    within=120,
 )
 async def zombie(stage: Stage) -> None:
     victim = await stage.worker()
@@ -302,6 +306,7 @@ async def leaves_too_early(stage: Stage) -> None:
     "B-FAIL-11",
     "While workers are replaced one after the other under load, as at a deploy, every run ends and "
     "no body runs twice.",
+    within=120,
 )
 async def deploy(stage: Stage) -> None:
     workers = [await stage.worker() for _ in range(2)]

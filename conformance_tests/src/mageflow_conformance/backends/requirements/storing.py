@@ -110,6 +110,7 @@ async def away_at_a_claim(stage: Stage) -> None:
     "B-STORE-05",
     "While connections to the store are cut again and again, each start that was acknowledged "
     "ends, and no body runs twice.",
+    within=120,
 )
 async def cut_off(stage: Stage) -> None:
     proxy = await stage.proxy()
@@ -131,6 +132,7 @@ async def cut_off(stage: Stage) -> None:
     "When the store was away for longer than a lease, what ran meanwhile has run once: no worker "
     "takes another one for dead.",
     settings={"lease": 2.0},
+    within=120,
 )
 async def away_for_longer_than_a_lease(stage: Stage) -> None:
     server = await stage.own_store()
