@@ -89,15 +89,18 @@ async def _two_callbacks(stage: Stage) -> None:
 # --- away -----------------------------------------------------------------------------------------
 @requirement(
     "B-STORE-04",
-    "A job that comes while the store does not answer is not lost, and runs once when it does.",
+    "A job that comes while the store does not answer, for longer than a call waits for it, is not "
+    "lost, and runs once when it does.",
 )
 async def away_at_a_claim(stage: Stage) -> None:
     proxy = await stage.proxy()
     rule = proxy.rule = Away("claim")
-    await stage.worker(store=proxy.url, store_patience=0.3)
+    patience = 1.5  # seconds that a call waits before it gives up
+    await stage.worker(store=proxy.url, store_patience=patience)
     runs = [await stage.mf.start(call("step"), {"n": n}) for n in range(5)]
     async with asyncio.timeout(20):
         await rule.happened.wait()
+    await asyncio.sleep(1.5 * patience)  # as long as the store is away
     assert not stage.ledger.of(BEGUN)
     rule.back()
     for n, run in enumerate(runs):
