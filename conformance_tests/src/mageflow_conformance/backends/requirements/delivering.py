@@ -276,7 +276,7 @@ async def _without_an_engine(stage: Stage) -> None:
         check=_without_an_engine,
     ),
     alone=True,
-    within=120,
+    within=180,
 )
 async def engine_restarted(stage: Stage) -> None:
     for _ in range(2):
