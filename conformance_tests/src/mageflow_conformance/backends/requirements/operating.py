@@ -89,6 +89,7 @@ async def opens_alone(stage: Stage) -> None:
     instead=Instead(
         text="There is no engine to reach: a worker opens without any.", check=opens_alone
     ),
+    within=90,
 )
 async def unreachable(stage: Stage) -> None:
     port = free_port()
@@ -105,6 +106,7 @@ async def unreachable(stage: Stage) -> None:
     "B-OPER-03",
     "Where the store cannot be reached neither a client nor a worker opens: the error names the "
     "place, and no password, and the worker's process ends with it.",
+    within=90,
 )
 async def no_store(stage: Stage) -> None:
     port = free_port()
