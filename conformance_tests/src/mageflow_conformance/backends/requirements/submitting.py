@@ -17,6 +17,7 @@ from mageflow_conformance.waiting import eventually
 from mageflow_conformance.witness import BEGUN, ENDED
 from mageflow_core import Cause, Status, chain, swarm
 from mageflow_core.errors import StartKeyConflict, TaskFailed
+from mageflow_core.signatures.branch import BRANCH
 
 
 @requirement(
@@ -75,6 +76,9 @@ async def known_later(stage: Stage) -> None:
 
     assert await eventually(announced), "what a worker knows is announced"
     assert "step" not in await announced()
+    # What every app brings along is run meanwhile: that worker works.
+    beside = await stage.mf.start(call(BRANCH, choice=1, cases={}), {"n": 5})
+    await beside.result(timeout=30)
     assert await run["0"].status() is Status.QUEUED
     await stage.worker()
     assert {"step", "work"} <= await announced()
