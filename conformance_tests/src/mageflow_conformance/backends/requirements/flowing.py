@@ -76,10 +76,12 @@ async def chain_data(stage: Stage) -> None:
     "B-FLOW-02",
     "Swarms use their `max_concurrency`, over several workers too, and under load never have more "
     "items than that begun and not ended.",
+    settings={"lease": 6.0},  # so often a worker with nothing to do asks for what others hold
 )
 async def swarm_limit(stage: Stage) -> None:
     limit, count = 5, 12
-    workers = [await stage.worker(), await stage.worker()]
+    # One of them has too few slots for three such swarms, and together they have room for more.
+    workers = [await stage.worker(slots=12), await stage.worker(slots=12)]
     runs = []
     for name in ("a", "b", "c"):
         items = [call("held", gate=f"{name} {i}") for i in range(count)]
