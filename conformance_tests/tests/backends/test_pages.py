@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from mageflow_conformance.backends import Instead, Requirement, requirements
 from mageflow_conformance.backends.manifest import groups
 from mageflow_conformance.pages import backends_table, of_backend
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "conformance-backends.md"
+HERE = Path(__file__).parents[2]
+REFERENCE = HERE.parent / "docs" / "reference"
+PAGE = REFERENCE / "conformance-backends.md"
 FIRST, SECOND = (each.id for each in requirements()[:2])
 
 
@@ -146,3 +149,30 @@ def test_tables_are_whole() -> None:
     rows = [line for line in lines if line.startswith("|")]
     assert {line.count("|") for line in rows} == {4, 5}
     assert all(line.startswith("| ") and line.endswith(" |") for line in rows)
+
+
+# --- the project's own ----------------------------------------------------------------------------
+def test_the_page_of_reports_is_current() -> None:
+    # Given
+    reports = [
+        json.loads(path.read_text("utf-8")) for path in sorted((HERE / "reports").glob("*.json"))
+    ]
+    broken = json.loads((HERE / "mutants.json").read_text("utf-8"))
+    # Then
+    page = (REFERENCE / "conformance-reports.md").read_text("utf-8")
+    assert page == results.page(reports, broken), (
+        "run: mageflow-conformance report conformance_tests/reports/*.json "
+        "--broken conformance_tests/mutants.json > that page"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", sorted((HERE / "reports").glob("*.json")), ids=lambda path: path.stem
+)
+def test_a_committed_report_is_of_the_whole_suite_on_a_real_engine(path: Path) -> None:
+    said = json.loads(path.read_text("utf-8"))
+    assert said["name"] == path.stem
+    assert said["complete"] is True
+    assert said["engine"]["fidelity"] == "real"
+    shown = [each for each in said["requirements"] if each["state"] in ("passed", "declined")]
+    assert all(each["evidence"] > 0 for each in shown)
