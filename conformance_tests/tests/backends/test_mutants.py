@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from mutants import MUTANTS, Mutant
+from mutants import MENDED, MUTANTS, Mutant
 
 from mageflow_conformance.backends import (
     Harness,
     Outcome,
-    Requirement,
     Trials,
     requirement_of,
     requirements,
@@ -24,8 +23,10 @@ from mageflow_conformance.servers import require_redis
 
 HERE = Path(__file__).parent
 SHOWN = HERE.parents[1] / "mutants.json"
-AT_ONCE = 8  # most of the time one waits here for what never comes
+BROKEN_AT_ONCE = 12  # most of the time one waits here for what never comes
+WHOLE_AT_ONCE = 4
 PAIRS = [(mutant, each) for mutant in MUTANTS for each in mutant.ids]
+MENDED_PAIRS = [(mutant, each) for mutant in MENDED for each in mutant.ids]
 WHOLE = sorted({(mutant.harness, each) for mutant, each in PAIRS})
 TRACEBACK = re.compile(r"^Traceback.*?\n((?:  .*\n)+)(\w.*)", re.MULTILINE)
 FRAME = re.compile(r'^  File "([^"<]+)", line', re.MULTILINE)
@@ -57,21 +58,28 @@ class Tried:
                 self.stumbled += stumbles(log.read_text("utf-8", "replace"))
 
     async def _try(self, trials: Trials) -> None:
-        room = asyncio.Semaphore(AT_ONCE)
+        mine = [each for each in self._wanted if each[0] == trials.harness.name]
+        broken = {mutant.place for mutant in MUTANTS}
+        for at_once, wanted in (
+            (BROKEN_AT_ONCE, [each for each in mine if each[1] in broken]),
+            (WHOLE_AT_ONCE, [each for each in mine if each[1] not in broken]),
+        ):
+            alone = [each for each in wanted if requirement_of(each[2]).alone]
+            beside = [each for each in wanted if each not in alone]
+            await self._try_some(trials, beside, at_once)
+            await self._try_some(trials, alone, 1)
 
-        async def attempt(place: str, requirement: Requirement) -> None:
+    async def _try_some(
+        self, trials: Trials, wanted: Sequence[tuple[str, str, str]], at_once: int
+    ) -> None:
+        room = asyncio.Semaphore(at_once)
+
+        async def attempt(harness: str, place: str, requirement_id: str) -> None:
             async with room:
-                outcome = await trials.run(requirement, breaks=place)
-            self._outcomes[trials.harness.name, place, requirement.id] = outcome
+                outcome = await trials.run(requirement_of(requirement_id), breaks=place)
+            self._outcomes[harness, place, requirement_id] = outcome
 
-        wanted = [each for each in self._wanted if each[0] == trials.harness.name]
-        alone = [each for each in wanted if requirement_of(each[2]).alone]
-        async with asyncio.TaskGroup() as group:
-            for _, place, requirement_id in wanted:
-                if not requirement_of(requirement_id).alone:
-                    group.create_task(attempt(place, requirement_of(requirement_id)))
-        for _, place, requirement_id in alone:
-            await attempt(place, requirement_of(requirement_id))
+        await asyncio.gather(*(attempt(*each) for each in wanted))
 
 
 def stumbles(printed: str) -> list[str]:
@@ -114,6 +122,13 @@ def test_a_broken_backend_fails_what_it_breaks(tried: Tried, mutant: Mutant, fai
     outcome = tried.outcome(mutant.harness, mutant.place, fails)
     assert outcome.state == "failed"
     assert outcome.reason
+
+
+@pytest.mark.timeout(1_500)
+@pytest.mark.parametrize(("mutant", "fails"), MENDED_PAIRS, ids=of_pair)
+def test_what_the_core_makes_up_for_fails_nothing(tried: Tried, mutant: Mutant, fails: str) -> None:
+    outcome = tried.outcome(mutant.harness, mutant.place, fails)
+    assert outcome.state == "passed", outcome.details
 
 
 @pytest.mark.timeout(1_500)

@@ -17,8 +17,9 @@ from mageflow_conformance.flows import roles
 from mageflow_conformance.ledger import Ledger
 from mageflow_conformance.processes import Nursery, Process
 from mageflow_conformance.proxy import Proxy
-from mageflow_conformance.servers import RedisServer
+from mageflow_conformance.servers import RedisServer, Wire
 from mageflow_conformance.site import Site
+from mageflow_conformance.stores.harnesses.redis import shortened
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow
 from mageflow_core.backends.capabilities import Capabilities
@@ -182,6 +183,12 @@ class Stage(Site):
         self._stack.callback(server.close)
         await asyncio.to_thread(server.start)
         return server
+
+    async def load_scripts(self) -> None:
+        """Have the store know all scripts that it is called with, so that no call is made twice
+        because it does not."""
+        loads = [("SCRIPT", "LOAD", script.text) for script in shortened()]
+        await asyncio.to_thread(Wire(self.store.port).call_all, loads)
 
     async def proxy(self) -> Proxy:
         """A way to the store on which replies get lost: `worker(store=proxy.url)`."""

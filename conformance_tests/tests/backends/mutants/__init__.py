@@ -7,14 +7,16 @@ from mutants import (
     flows,
     keeping,
     leases,
+    mended,
     steering,
     times,
     values,
     watching,
 )
-from mutants.breaking import MUTANTS, Mutant
+from mutants.breaking import MENDED, MUTANTS, Mutant
 
 __all__ = [
+    "MENDED",
     "MUTANTS",
     "Mutant",
     "bodies",
@@ -23,6 +25,7 @@ __all__ = [
     "flows",
     "keeping",
     "leases",
+    "mended",
     "steering",
     "times",
     "values",

@@ -30,6 +30,7 @@ class Mutant:
 
 
 MUTANTS: list[Mutant] = []
+MENDED: list[Mutant] = []  # those that must fail nothing
 
 
 def fails(*ids: str, on: str = "asyncio") -> Callable[[F], F]:
@@ -37,6 +38,16 @@ def fails(*ids: str, on: str = "asyncio") -> Callable[[F], F]:
 
     def register(function: F) -> F:
         MUTANTS.append(Mutant(f"{function.__module__}:{function.__name__}", ids, on))
+        return function
+
+    return register
+
+
+def mends(*ids: str) -> Callable[[F], F]:
+    """Requirements that hold all the same, as the core makes up for what the mutant does."""
+
+    def register(function: F) -> F:
+        MENDED.append(Mutant(f"{function.__module__}:{function.__name__}", ids, "asyncio"))
         return function
 
     return register

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from mageflow_core import Mageflow
-from mutants.breaking import fails, instead, replace
+from mutants.breaking import fails, replace
 from mutants.deliveries import runs_duplicates_without_a_claim
 
 TASKIQ = "taskiq-redis-stream"
@@ -45,7 +46,7 @@ def ends_with_its_engine(_mf: Mageflow) -> None:
 
 
 @fails("B-OPER-02", on=TASKIQ)
-def shows_passwords(_mf: Mageflow) -> None:
-    from mageflow_taskiq import backend
+def prints_where_its_engine_is(mf: Mageflow) -> None:
+    from mageflow_taskiq import TaskiqSettings
 
-    instead(backend, "safe_url", str)
+    sys.stderr.write(f"it is at {mf.settings.of('taskiq', TaskiqSettings).url}\n")

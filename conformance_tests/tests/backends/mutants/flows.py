@@ -25,11 +25,6 @@ def goes_on_after_any_number_of_failures(_mf: Mageflow) -> None:
     in_script("swarm", "node.ending or (limit and node.inner.failed >= limit)", "node.ending")
 
 
-@fails("B-CANCEL-04")
-def begins_items_of_what_is_canceled(_mf: Mageflow) -> None:
-    in_script("swarm", "return node.ending or (limit", "return (limit")
-
-
 @fails("B-FLOW-07")
 def waits_for_ever_for_more_items(_mf: Mageflow) -> None:
     in_script("fire", "HANDLERS.idle()\n", "HANDLERS.idle() do return end\n")

@@ -27,7 +27,7 @@ def runs_what_is_canceled(_mf: Mageflow) -> None:
     in_script("claim", "if over or mark == 'cancel' then", "if false then")
 
 
-@fails("B-STEER-06", "B-STEER-08", "B-CANCEL-02", "B-CANCEL-03")
+@fails("B-STEER-06", "B-STEER-08", "B-CANCEL-04", "B-CANCEL-02", "B-CANCEL-03")
 def never_stops_a_body(_mf: Mageflow) -> None:
     @replace(Runner, "on_signal")
     def on_signal(_before: Any, _self: Any, *_: Any) -> None:

@@ -100,6 +100,7 @@ async def running_canceled(stage: Stage) -> None:
 )
 async def large_canceled(stage: Stage) -> None:
     await stage.worker()
+    await stage.load_scripts()
     proxy = await stage.proxy()
     steering = await stage.watch(store=proxy.url)
     for size in (2, 200):

@@ -310,12 +310,17 @@ async def leaves_too_early(stage: Stage) -> None:
 )
 async def deploy(stage: Stage) -> None:
     workers = [await stage.worker() for _ in range(2)]
+    # Some bodies are long enough that some run in each worker when it is told to leave.
+    many = await stage.mf.start(
+        swarm([call("item", i=i, pace=0.3) for i in range(80)], max_concurrency=8)
+    )
     async with load_on(stage.mf, stage.ledger, at_once=2) as load:
         for worker in workers:
             await load.grows()
             await stage.worker()
             await worker.stop()
         await load.grows()
+    await stage.kept(many, within=40)
     for _, run in load.started:
         await stage.kept(run, within=40)
     assert not stage.ledger.of(STOPPED)

@@ -10,17 +10,14 @@ from mageflow_conformance.backends.tasks.faults import open_gate
 from mageflow_conformance.flows import call
 from mageflow_conformance.flows.load import load_on
 from mageflow_conformance.proxy import Away, LostReply, Proxy
-from mageflow_conformance.servers import RedisServer, Wire
-from mageflow_conformance.stores.harnesses.redis import shortened
+from mageflow_conformance.servers import RedisServer
 from mageflow_conformance.witness import BEGUN, ENDED, FAILED, LOST
 from mageflow_core import chain
 
 
 async def losing(stage: Stage, step: str, nth: int) -> tuple[Proxy, LostReply]:
     """A way to the store on which the n-th reply to a step gets lost."""
-    # No call is answered by its script's being unknown.
-    loads = [("SCRIPT", "LOAD", script.text) for script in shortened()]
-    await asyncio.to_thread(Wire(stage.store.port).call_all, loads)
+    await stage.load_scripts()
     proxy = await stage.proxy()
     rule = proxy.rule = LostReply(step, nth)
     return proxy, rule
