@@ -56,6 +56,7 @@ def types(session: nox.Session) -> None:
         shared = [str(path.parent.parent) for path in Path(part).glob("tests/**/__init__.py")]
         path = os.pathsep.join([f"{part}/src", part, *shared])
         session.run("mypy", f"{part}/src", f"{part}/tests", env={"MYPYPATH": path})
+    session.run("mypy", "docs/examples/adapter")
     session.run("basedpyright")
 
 
