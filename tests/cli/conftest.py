@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import logging
 import os
 import subprocess
 import sys
@@ -142,8 +143,10 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SharedStore]]:
 
 
 @pytest.fixture
-def ran() -> Callable[..., Any]:
+def ran() -> Iterator[Callable[..., Any]]:
     """What a command says in this process, which has to end with this code."""
+    log = logging.getLogger("mageflow")
+    level = log.level
 
     def run(code: int, *arguments: str, stdin: str | None = None) -> Any:
         result = CliRunner().invoke(app, list(arguments), input=stdin)
@@ -151,7 +154,8 @@ def ran() -> Callable[..., Any]:
         assert "secret" not in result.output
         return result
 
-    return run
+    yield run
+    log.setLevel(level)  # workers set that of their process
 
 
 @pytest.fixture

@@ -308,7 +308,7 @@ async def test_a_forked_process_has_connections_of_its_own(bench: Bench) -> None
 
 
 FORK = """
-import asyncio, os, sys
+import asyncio, gc, os, sys
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow, TaskSignature
 from mageflow_taskiq import StreamBroker
@@ -322,6 +322,7 @@ async def start(sent):
         return (await app.health()).waiting == sent
     await app.start(TaskSignature(task="nothing"))
     await eventually(arrived, within=20)
+    gc.collect()  # what the parent uses must not be closed here, for they share what wakes it
 
 async def parent():
     await start(1)

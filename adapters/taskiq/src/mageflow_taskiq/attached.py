@@ -17,6 +17,9 @@ from mageflow_taskiq.engines import Engine
 
 MARK = "_mageflow"
 AnyTask = AsyncTaskiqDecoratedTask[Any, Any]
+# Of a parent. One that were collected here would take itself out of what wakes the parent's event
+# loop, which the two processes share.
+_inherited: list[object] = []
 
 
 class Attached:
@@ -109,6 +112,8 @@ class Attached:
         here = os.getpid(), asyncio.get_running_loop()
         if self._home != here:
             if self._home is not None and self._users:  # they are gone with their loop, or forked
+                if self._home[0] != here[0]:
+                    _inherited.append(self._engine.connections())
                 self._engine.forget()
                 self._users = 0
                 self.hosting = False

@@ -122,10 +122,9 @@ class Worker:
         try:
             async with asyncio.timeout(LEAVE):
                 await self._store.leave(self.id, crashed=False)
-        except (StoreUnavailable, TimeoutError):
-            log.warning(
-                "the store does not answer: what %s had runs on when its lease ends", self.id
-            )
+        except (StoreUnavailable, TimeoutError) as error:
+            why = str(error) or "The store does not answer."
+            log.warning("%s What %s had runs on when its lease ends.", why, self.id)
         hit("worker.left")
 
     async def _stop_bodies(self, serving: list[asyncio.Task[None]]) -> None:

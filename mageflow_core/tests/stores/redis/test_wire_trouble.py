@@ -255,6 +255,35 @@ async def test_a_connection_without_replies_is_given_up(
     assert sorted(reply.partition(":")[2] for reply in replies) == ["2", "3", "4", "5", "6"]
 
 
+def test_nobody_waits_for_a_connection_that_ends_with_its_event_loop(
+    server: RedisServer, echo: Script
+) -> None:
+    # Given a wire that is not closed, and one who has a last word for the server
+    errors = []
+
+    async def works(wire: Wire) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(2):
+                try:
+                    await wire.call(echo, "key", "bye")
+                except StoreUnavailable as error:
+                    errors.append(str(error))
+
+    async def main() -> None:
+        wire = Wire(Address.parse(server.url), patience=1000, wait_replicas=0)
+        await wire.open()
+        working.append(asyncio.create_task(works(wire)))
+        assert await wire.call(echo, "key", "hello") == "hello"
+
+    # When its event loop ends
+    working: list[asyncio.Task[None]] = []
+    asyncio.run(main())
+    # Then both calls have failed
+    assert errors == ["The event loop ends, and the store was not closed before that."] * 2
+
+
 async def test_a_server_that_takes_its_time_is_not_given_up(
     monkeypatch: pytest.MonkeyPatch, make_server: MakeServer, open_wire: OpenWire, echo: Script
 ) -> None:

@@ -67,5 +67,9 @@ class Engine:
     async def mend(self) -> None:
         """Make again what a restart of the engine may have taken with it, before listening."""
 
+    def connections(self) -> object:
+        """What holds those that there are, whatever becomes of the broker."""
+        return vars(self.broker).copy()
+
     def forget(self) -> None:
         """Let go of connections, which are closed, or belong to another process or event loop."""

@@ -37,6 +37,10 @@ class RedisEngine(Engine):
             f"redis://{said['host']}:{said.get('port', 6379)}" if "host" in said else super().place
         )
 
+    def connections(self) -> object:
+        pool = getattr(self.broker, "connection_pool", None)
+        return super().connections(), vars(pool).copy() if pool is not None else None
+
     def forget(self) -> None:
         pool = getattr(self.broker, "connection_pool", None)
         if pool is not None:

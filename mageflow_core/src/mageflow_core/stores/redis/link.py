@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from hiredis import pack_command
 
+from mageflow_core.errors import StoreUnavailable
 from mageflow_core.stores.redis.connecting import CONNECT_WITHIN, Address, Connection
 from mageflow_core.stores.redis.replies import REPLIES, Why, why_lost
 from mageflow_core.stores.redis.scripts import Script
@@ -115,6 +116,8 @@ class Link:
         self._watching: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None]
+        self._closed = False
+        self._over = False  # its event loop has cancelled what it has, and nobody has closed this
 
     def start(self) -> None:
         self._task = self._loop.create_task(self._run(), name=f"mageflow: {self.address}")
@@ -124,6 +127,9 @@ class Link:
         return not (self._queue or self._expected)
 
     def submit(self, call: Call) -> None:
+        if self._over:
+            call.fail(_over())
+            return
         self._queue.append(call)
         if not self._flushing:
             self._flushing = True
@@ -137,6 +143,7 @@ class Link:
 
     async def close(self) -> None:
         """End the connection, and tell nobody."""
+        self._closed = True
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -178,6 +185,12 @@ class Link:
             self._watch()
             self._flush()
             await self._read(self._connection)
+        except asyncio.CancelledError:
+            if not self._closed:
+                self._over = True
+                for call in self._unanswered():
+                    call.fail(_over())
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, its calls must go on
             self._why = self._why or why_lost(error, str(self.address))
         finally:
@@ -240,6 +253,10 @@ class Link:
             elif isinstance(entry, Written):
                 calls += [call for call, _ in entry.answers]
         return calls + self._queue
+
+
+def _over() -> StoreUnavailable:
+    return StoreUnavailable("The event loop ends, and the store was not closed before that.")
 
 
 def pack(*words: str | float) -> bytes:
