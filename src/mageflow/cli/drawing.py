@@ -146,7 +146,7 @@ def left_out(tree: Tree) -> str:
     """How much is not shown, and where to look."""
     text = f"{tree.more:,} more"
     width = tree.node.children - tree.more
-    hidden = [number for number in tree.node.failures if number >= width]
+    hidden = sorted(number for number in tree.node.failures if number >= width)
     if hidden and tree.node.kind == "swarm":
         path = split_key(tree.node.key)[1]
         text += f"; failed among them: {', '.join(f'{path}/{number}' for number in hidden)}"
