@@ -53,6 +53,15 @@ async def test_persistent_messages_in_durable_queues_are_there_after_a_restart_o
     assert (server.port, server.pid != pid) == (port, True)
 
 
+async def test_quorum_queues_that_were_written_down_outlive_a_kill(server: RabbitServer) -> None:
+    await send(server, queue="elected", messages=3, kind="quorum")
+    server.settle()
+    server.kill()
+    server.start()
+    await send(server, queue="elected", messages=1, kind="quorum")
+    assert await waiting(server.url, queue="elected") == 4
+
+
 def test_a_paused_server_answers_nothing_until_it_is_resumed(server: RabbitServer) -> None:
     # When
     server.pause()
@@ -120,11 +129,11 @@ def test_a_server_fails_on_a_port_that_another_has(server: RabbitServer) -> None
     assert server.is_ready()
 
 
-async def send(server: RabbitServer, *, queue: str, messages: int) -> None:
+async def send(server: RabbitServer, *, queue: str, messages: int, kind: str = "classic") -> None:
     """Returns when the server has confirmed them."""
     async with await aio_pika.connect(server.url) as connection:
         channel = await connection.channel()
-        await channel.declare_queue(queue, durable=True)
+        await channel.declare_queue(queue, durable=True, arguments={"x-queue-type": kind})
         for number in range(messages):
             message = Message(str(number).encode(), delivery_mode=DeliveryMode.PERSISTENT)
             await channel.default_exchange.publish(message, routing_key=queue)

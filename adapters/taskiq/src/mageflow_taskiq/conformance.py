@@ -174,6 +174,11 @@ class RabbitHarness(TaskiqHarness):
     packages = ("taskiq", "taskiq-aio-pika", "aio-pika")
     modules = (*TaskiqHarness.modules, "taskiq_aio_pika")
 
+    def down(self) -> None:
+        assert isinstance(self.server, RabbitServer), "it is restarted where it was started"
+        self.server.settle()
+        self.server.kill()
+
     def _broker(self, queue: str) -> AsyncBroker:
         from taskiq_aio_pika import AioPikaBroker, Exchange, Queue  # noqa: PLC0415
 

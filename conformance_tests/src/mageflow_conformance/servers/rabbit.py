@@ -11,10 +11,12 @@ from typing import ClassVar
 
 from mageflow_conformance.servers.local import LocalServer
 from mageflow_conformance.servers.ports import HOST
+from mageflow_conformance.waiting import eventually_sync
 
 HELLO = b"AMQP\x00\x00\x09\x01"
 FRAME_HEAD = 7  # bytes: the frame's type, its channel, and the size of what follows
 PATIENCE = 1.0  # seconds
+SETTLES = 10.0  # seconds
 # Its node neither listens for others nor looks for them: so it takes no second port, and needs no
 # epmd, which would outlive it. Each Erlang that it starts obeys the first of these, too. Asked for
 # the port that it does not have, it says this one.
@@ -34,7 +36,8 @@ class RabbitServer(LocalServer):
     config: further lines of its rabbitmq.conf, as in {"consumer_timeout": "2000"}; reading any
     takes it a second or so.
 
-    Durable queues and the persistent messages in them are kept over restarts. It runs as the user
+    Durable queues and the persistent messages in them are kept over restarts, and over kills but
+    for quorum queues that are younger than a second: see `settle`. It runs as the user
     of this process. Nothing but AMQP reaches it: rabbitmqctl does not.
     """
 
@@ -92,6 +95,20 @@ class RabbitServer(LocalServer):
             "RABBITMQ_GENERATED_CONFIG_DIR": f"{folder}/config",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
         }
+
+    def settle(self) -> None:
+        """Wait until the quorum queues that there are have been written down, which it does once a
+        second: killed before that it has them without a leader for ever after, and answers nobody
+        who uses one (seen with 3.10)."""
+        eventually_sync(self._has_settled, within=SETTLES, about="quorum queues on disk")
+
+    def _has_settled(self) -> bool:
+        for names in self.folder.glob("*/quorum/*/names.dets"):
+            written = names.read_bytes()
+            queues = [each.name for each in names.parent.iterdir() if each.is_dir()]
+            if any(queue.encode() not in written for queue in queues):
+                return False
+        return True
 
     def is_ready(self) -> bool:
         """Whether this server greets its clients."""
