@@ -28,12 +28,18 @@ SERVERS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=SERVERS)
-def engine(request: pytest.FixtureRequest, redis: RedisServer) -> Iterator[Any]:
-    """A server that is this test's alone."""
+@pytest.fixture(scope="module", params=SERVERS)
+def _engine(request: pytest.FixtureRequest) -> Iterator[Any]:
     with SERVERS[request.param]() as server:
         server.kind = request.param
         yield server
+
+
+@pytest.fixture
+def engine(_engine: Any) -> Any:
+    """A server that nothing else uses; every test finds it running."""
+    _engine.start()
+    return _engine
 
 
 @pytest.fixture
@@ -64,13 +70,16 @@ async def test_a_worker_goes_on_after_a_restart(away: Bench, engine: Any) -> Non
     assert await run.result(timeout=90) == 2
 
 
-async def test_jobs_that_cannot_be_sent_are_told_of_one_by_one(away: Bench, engine: Any) -> None:
+async def test_jobs_that_cannot_be_sent_are_told_of_one_by_one(
+    away: Bench, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given a client whose engine is gone
     client = await away.client()
     backend: Any = client._site.backends["taskiq"]  # type: ignore[union-attr]
     assert await backend.submit_many([job(1)]) == [None]
     await asyncio.to_thread(engine.kill)
     # When jobs are sent
+    monkeypatch.setattr("mageflow_taskiq.backend.SEND", 2.0)
     errors = await asyncio.wait_for(backend.submit_many([job(2), job(3)]), 60)
     # Then each has its error, which says where and shows no password
     assert len(errors) == 2
@@ -84,13 +93,16 @@ async def test_jobs_that_cannot_be_sent_are_told_of_one_by_one(away: Bench, engi
     assert "cannot be used" in health.detail
 
 
-async def test_an_app_does_not_open_without_its_engine(away: Bench, engine: Any) -> None:
+async def test_an_app_does_not_open_without_its_engine(
+    away: Bench, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await asyncio.to_thread(engine.kill)
     app = away.app()
-    with pytest.raises(
-        BackendUnavailable, match=f"127.0.0.1:{engine.port}.* cannot be used"
-    ) as told:
-        await asyncio.wait_for(app.opened(), 40)
+    where = f"127.0.0.1:{engine.port}"
+    with monkeypatch.context() as patch:
+        patch.setattr("mageflow_taskiq.backend.START", 2.0)
+        with pytest.raises(BackendUnavailable, match=f"{where}.* cannot be used") as told:
+            await asyncio.wait_for(app.opened(), 40)
     assert "hush" not in str(told.value)
     # And opens when it is there
     await asyncio.to_thread(engine.start)

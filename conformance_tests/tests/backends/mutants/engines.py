@@ -30,7 +30,22 @@ def adopts_nothing(_mf: Mageflow) -> None:
 
 @fails("B-SEAM-08", on=TASKIQ)
 def runs_what_is_delivered_again(mf: Mageflow) -> None:
+    """To the worker that has it already, as only that one can run it without a claim."""
+    from mageflow_taskiq import StreamBroker
+
     runs_duplicates_without_a_claim(mf)
+
+    @replace(StreamBroker, "_left")
+    async def left(_before: Any, self: Any, stream: str) -> Any:
+        here = stream, self.consumer_group_name
+        overdue = await self._redis.xpending_range(
+            *here, "-", "+", 10, self.consumer_name, idle=self.idle_timeout
+        )
+        numbers = [each["message_id"] for each in overdue]
+        if not numbers:
+            return []
+        claimed = await self._redis.xclaim(*here, self.consumer_name, 0, numbers)
+        return [(stream, number, fields[b"data"]) for number, fields in claimed]
 
 
 @fails("B-SEAM-10", "B-OPER-01", on=TASKIQ)

@@ -15,6 +15,7 @@ from mageflow_taskiq.engines.engine import PLAIN, Engine
 
 PRIORITIES = {"high": "9", "normal": "5", "low": "1"}
 HIGHEST = 9
+AWAY = 1.0  # seconds between attempts to connect again
 
 
 class RabbitBroker(AioPikaBroker):
@@ -33,6 +34,7 @@ class RabbitBroker(AioPikaBroker):
             task_queues=[self._described(name) for name in serves or (queue,)],
             dead_letter_queue=Queue(name=f"{queue}.dead", type=self._type),
             timeout=5,
+            reconnect_interval=AWAY,
         )
 
     def _described(self, name: str) -> Queue:
