@@ -28,7 +28,8 @@ PINNED = {"MAGEFLOW_PINNED": "1"}
 NEWEST_ALONE = [
     *("mageflow_core/tests/machine/*", "mageflow_core/tests/signatures/test_codec.py"),
     *("*/test_machine_on_redis.py", "*/test_redis_agrees_with_memory.py"),
-    *("tests/docs/*", "tests/testing/*", "tests/cli/test_demo.py"),
+    *("tests/docs/*", "tests/testing/*"),
+    *(f"tests/cli/test_{name}.py" for name in ("demo", "doctor", "on_redis", "run")),
     *("adapters/*/test_commands.py", "adapters/*/test_harnesses.py", "adapters/*/test_outages.py"),
 ]
 MUTANTS = "conformance_tests/tests/backends/test_mutants.py"

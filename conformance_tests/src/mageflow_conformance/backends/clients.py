@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from mageflow_conformance.backends.census import take_census
+from mageflow_conformance.backends.census import ROOM, take_census
 from mageflow_conformance.backends.gates import OPEN
 from mageflow_conformance.backends.life import app_of
 from mageflow_conformance.flows import call
 from mageflow_conformance.flows.hastening import hastened
 from mageflow_conformance.ledger import Ledger
+from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow
 
 READY = "ready"  # rows of clients that wait at their gate
@@ -47,11 +49,16 @@ def start_many(ledger: str, settings: dict[str, Any], counts: Sequence[int]) -> 
 
 async def _start_many(ledger: Ledger, settings: dict[str, Any], counts: Sequence[int]) -> None:
     async with app_of(ledger, {**settings, "worker": False}) as mf:
+        await mf.opened()
+        idle = len(asyncio.all_tasks()) + ROOM["tasks"]
         for count in counts:
             for first in range(0, count, AT_ONCE):
                 last = first + AT_ONCE >= count
                 waits = (last or n % 10 == 0 for n in range(AT_ONCE))
                 await asyncio.gather(*(_start(mf, waits=each) for each in waits))
+            # A run may be over before the engine has confirmed its job, or one sent again.
+            with suppress(AssertionError):  # then the census tells
+                await eventually(lambda: len(asyncio.all_tasks()) <= idle, within=20)
             found: dict[str, Any] = dict(take_census())
             ledger.note(CENSUS, **found)
 

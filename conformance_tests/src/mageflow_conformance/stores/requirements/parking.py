@@ -43,7 +43,8 @@ async def many(bench: Bench) -> None:
     assert await flow.due() == []
     await flow.resume()
     await flow.sends(*paths)
-    assert len(flow.jobs()) == 2_400
+    ids = [job.id for job in flow.jobs()]
+    assert len(ids) == len(set(ids)) == 2_400, f"{len(ids)} sendings, {len(set(ids))} ids"
 
 
 @requirement(
