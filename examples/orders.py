@@ -43,4 +43,5 @@ async def main() -> None:
         assert paid == "paid 180"
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

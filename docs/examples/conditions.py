@@ -109,4 +109,5 @@ async def main() -> None:
         await with_dependencies()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -118,4 +118,5 @@ async def main() -> None:
         await after_swarms()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

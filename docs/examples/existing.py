@@ -53,5 +53,6 @@ def without_async() -> None:
         assert run.result_sync(timeout=10) == "/pages/of-mages"
 
 
-asyncio.run(main())
-without_async()
+if __name__ == "__main__":
+    asyncio.run(main())
+    without_async()

@@ -49,5 +49,6 @@ async def looked_at() -> None:
         assert [step.node.status for step in tree.children] == ["done", "done"]
 
 
-for example in (one_page, all_pages, looked_at):
-    asyncio.run(example())
+if __name__ == "__main__":
+    for example in (one_page, all_pages, looked_at):
+        asyncio.run(example())

@@ -67,4 +67,5 @@ async def main() -> None:
         await once_elsewhere()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -14,6 +14,9 @@ from mageflow_conformance.servers import RedisServer, require_redis
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
 
+REPORTS = Path(__file__).parents[2] / "docs" / "examples" / "redis" / "reports.py"
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[RedisServer]:
     require_redis()
@@ -56,13 +59,13 @@ def script(tmp_path: Path) -> Script:
 
 @pytest.fixture
 def start_worker() -> Iterator[Callable[..., None]]:
-    """Starts workers of the example in `examples/redis`, as the page does, and ends them."""
+    """Starts workers of an example, by default of that in `examples/redis`, and ends them."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(**variables: str) -> None:
+    def start(example: Path = REPORTS, **variables: str) -> None:
         worker = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "mageflow", "worker", "reports"],
-            cwd=Path(__file__).parents[2] / "docs" / "examples" / "redis",
+            [sys.executable, "-W", "error", "-m", "mageflow", "worker", example.stem],
+            cwd=example.parent,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(**variables),

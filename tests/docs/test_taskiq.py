@@ -12,6 +12,13 @@ import pytest
 from mageflow_conformance.servers import RedisServer
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+# Those whose tasks write into variables of the process that starts them.
+IN_ONE_PROCESS = {"failures.py", "starting.py", "steering.py"}
+MOVED = [
+    path
+    for path in sorted(EXAMPLES.glob("*.py"))
+    if "async with mf" in path.read_text("utf-8") and path.name not in IN_ONE_PROCESS
+]
 
 
 @pytest.fixture
@@ -57,6 +64,29 @@ def test_an_example_moves_by_three_settings(
     # It was there that its jobs went
     queue = f"{on_taskiq['MAGEFLOW_NAMESPACE']}.taskiq"
     assert server.call("XINFO", "GROUPS", queue)
+
+
+@pytest.mark.parametrize("example", MOVED, ids=lambda path: path.name)
+def test_an_example_for_one_process_moves_beside_a_worker(
+    example: Path,
+    script: Callable[..., Any],
+    start_worker: Callable[..., None],
+    on_taskiq: dict[str, str],
+) -> None:
+    start_worker(example, **on_taskiq)
+    script(example, **on_taskiq)
+
+
+def test_the_demo_moves_by_three_settings(
+    script: Callable[..., Any], on_taskiq: dict[str, str], server: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "one.py").write_text("def f():\n    return 1\n", "utf-8")
+    namespace = on_taskiq["MAGEFLOW_NAMESPACE"]
+    where = ["--backend", "taskiq", "--store", server.url, "--namespace", namespace]
+    said = script("-m", "mageflow", "demo", tmp_path, *where, MAGEFLOW_TASKIQ_URL=server.url)
+    assert "tasks ran in" in said.stdout
+    # It was there that its jobs went
+    assert server.call("XINFO", "GROUPS", f"{namespace}.taskiq")
 
 
 def test_an_existing_project_runs_flows_under_the_command_that_it_has(

@@ -6,6 +6,8 @@ import asyncio
 import secrets
 import sysconfig
 import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated
 
@@ -25,8 +27,9 @@ from mageflow.cli.output import (
 from mageflow.cli.patience import answered
 from mageflow.cli.shared import Namespace, given, impatient
 from mageflow.demo.report import counted
-from mageflow_core import Status
+from mageflow_core import Mageflow, Status
 from mageflow_core.settings import Settings
+from mageflow_core.stores.protocol import Store
 
 
 def demo(
@@ -38,9 +41,14 @@ def demo(
         str | None, typer.Option(metavar="URL", help="Where its state is kept; else in memory.")
     ] = None,
     namespace: Namespace = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What runs it, with its own settings; else no other."),
+    ] = None,
 ) -> None:
-    """Measure all sources in FOLDER, side by side; by default those that Python came with."""
-    options = given(store=store, namespace=namespace)
+    """Measure all sources in FOLDER, side by side; by default those that Python came with. The
+    worker is in this process, whatever the backend."""
+    options = given(store=store, namespace=namespace, backend=backend)
     # What is measured is not ours: warnings about it are no concern of the user's. In here and
     # not around the parsing, as the filters are those of all threads.
     with told(), warnings.catch_warnings(), warnings_left_out():
@@ -49,14 +57,30 @@ def demo(
         asyncio.run(_demo(where, options, as_json=as_json))
 
 
+@asynccontextmanager
+async def working(app: Mageflow) -> AsyncIterator[Store]:
+    """Its store, while the app is open and works in this process."""
+    if app.settings.backend == "asyncio":
+        async with app:
+            yield await app.opened()
+        return
+    stop = asyncio.Event()
+    serving = asyncio.create_task(app.serve(stop=stop))
+    await asyncio.sleep(0)  # it is the worker that opens the app
+    try:
+        yield await app.opened()
+    finally:
+        stop.set()
+        await serving
+
+
 async def _demo(folder: str, options: dict[str, str], *, as_json: bool) -> None:
     from mageflow.demo import flow  # noqa: PLC0415  # makes an app, which other commands must not find
 
     if options:
         settings = Settings.load(**{**flow.mf.settings.model_dump(), **options})
         flow.mf.settings = impatient(settings)
-    async with flow.mf:
-        store = await flow.mf.opened()
+    async with working(flow.mf) as store:
         key = secrets.token_hex(8)  # so that it starts once, however often it is asked for
         run = await answered(lambda: flow.mf.start(flow.flow(), {"folder": folder}, key=key))
         await watching.settled(store, run, "measuring")
