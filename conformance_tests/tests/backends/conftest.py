@@ -15,8 +15,9 @@ from mageflow_conformance.servers import require_redis
 Check = Callable[[Stage], Awaitable[None]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trials() -> Iterator[Trials]:
+    """While it lasts stores of this process are hastened: no longer than the tests that want it."""
     require_redis()
     with Trials(AsyncioHarness()) as trials:
         yield trials
