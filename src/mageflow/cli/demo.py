@@ -43,7 +43,7 @@ def demo(
     namespace: Namespace = None,
     backend: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What runs it, with its own settings; else no other."),
+        typer.Option(metavar="NAME", help="What hands its jobs around; else this process."),
     ] = None,
 ) -> None:
     """Measure all sources in FOLDER, side by side; by default those that Python came with. The

@@ -177,7 +177,7 @@ class RabbitHarness(TaskiqHarness):
     def down(self) -> None:
         assert isinstance(self.server, RabbitServer), "it is restarted where it was started"
         self.server.settle()
-        self.server.kill()
+        super().down()
 
     def _broker(self, queue: str) -> AsyncBroker:
         from taskiq_aio_pika import AioPikaBroker, Exchange, Queue  # noqa: PLC0415

@@ -25,7 +25,6 @@ _made: weakref.WeakSet[Any] = weakref.WeakSet()
 _open: set[Any] = set()
 _default: list[Any] = []
 _standing_in: list[Any] = []
-_inherited: list[object] = []
 
 
 def made(app: Mageflow) -> None:
@@ -97,10 +96,9 @@ def _warn() -> None:
 
 
 def _forked() -> None:
-    """What apps had open in the parent is never collected here: a connection that is would take
-    itself out of what wakes the parent's event loop, which the two processes share."""
     _open.clear()
-    _inherited.extend(app.forget() for app in _made)
+    for app in _made:
+        app.forget()
 
 
 ambient.provide(find)

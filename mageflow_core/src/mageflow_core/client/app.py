@@ -476,12 +476,10 @@ class Mageflow:
                 return
         self._entered.pop()
 
-    def forget(self) -> object:
-        """In a forked child: what is open belongs to the parent, and is returned to be kept."""
-        parents = self._site, self._leaving, self._opening, self._loop_thread
+    def forget(self) -> None:
+        """In a forked child: what is open belongs to the parent."""
         self._site = self._leaving = self._opening = None
         self._loop_thread = LoopThread()
-        return parents
 
     def __repr__(self) -> str:
         return f"<Mageflow {self.settings.namespace!r} on {self.settings.backend}>"
