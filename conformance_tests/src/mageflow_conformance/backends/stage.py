@@ -14,12 +14,12 @@ from typing import Any
 from mageflow_conformance.backends import life
 from mageflow_conformance.backends.harness import Harness, Natives
 from mageflow_conformance.flows import roles
+from mageflow_conformance.flows.hastening import hastened_steps
 from mageflow_conformance.ledger import Ledger
 from mageflow_conformance.processes import Nursery, Process
 from mageflow_conformance.proxy import Proxy
 from mageflow_conformance.servers import RedisServer, Wire
 from mageflow_conformance.site import Site
-from mageflow_conformance.stores.harnesses.redis import shortened
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow
 from mageflow_core.backends.capabilities import Capabilities
@@ -187,7 +187,7 @@ class Stage(Site):
     async def load_scripts(self) -> None:
         """Have the store know all scripts that it is called with, so that no call is made twice
         because it does not."""
-        loads = [("SCRIPT", "LOAD", script.text) for script in shortened()]
+        loads = [("SCRIPT", "LOAD", script.text) for script in hastened_steps()]
         await asyncio.to_thread(Wire(self.store.port).call_all, loads)
 
     async def proxy(self) -> Proxy:

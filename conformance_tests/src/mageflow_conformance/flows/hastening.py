@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from mageflow_conformance.stores.harnesses.redis import SHORT, shortened
+from mageflow_conformance.stores.harness import Times
+from mageflow_conformance.stores.harnesses.redis import shortened
+
+if TYPE_CHECKING:
+    from mageflow_core.stores.redis.steps import Steps
+
+TIMES = Times(unconfirmed_after=0.3, resend_after=0.4, reservation=0.6)
 
 RENEWAL = 0.6  # seconds; then a worker that has nothing to do looks for what waits elsewhere
 CONFIRM_WITHIN = 0.05  # seconds; less than those after which unconfirmed jobs are sent again
+
+
+def hastened_steps() -> Steps:
+    """The scripts that such a store calls."""
+    return shortened(TIMES)
 
 
 @contextmanager
@@ -21,8 +33,8 @@ def hastened() -> Iterator[None]:
     from mageflow_core.stores.redis import confirming, store  # noqa: PLC0415
 
     with ExitStack() as stack:
-        stack.enter_context(patch.object(store, "Steps", shortened))
-        stack.enter_context(patch.object(store, "RESEND_AFTER", SHORT.resend_after))
+        stack.enter_context(patch.object(store, "Steps", hastened_steps))
+        stack.enter_context(patch.object(store, "RESEND_AFTER", TIMES.resend_after))
         stack.enter_context(patch.object(confirming, "WITHIN", CONFIRM_WITHIN))
         stack.enter_context(patch.object(renewal, "RENEWAL", RENEWAL))
         yield

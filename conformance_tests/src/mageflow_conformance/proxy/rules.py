@@ -10,10 +10,10 @@ from collections.abc import Mapping
 def step_names() -> Mapping[str, str]:
     """The names of the Redis store's steps, by the digests that they are called by, of those with
     short times too."""
-    from mageflow_conformance.stores.harnesses.redis import shortened  # noqa: PLC0415
+    from mageflow_conformance.flows.hastening import hastened_steps  # noqa: PLC0415
     from mageflow_core.stores.redis.steps import PARTS, Steps  # noqa: PLC0415  # where it is in use
 
-    return {steps[name].sha: name for steps in (Steps(), shortened()) for name in PARTS}
+    return {steps[name].sha: name for steps in (Steps(), hastened_steps()) for name in PARTS}
 
 
 class LostReply:

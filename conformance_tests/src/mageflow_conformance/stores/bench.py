@@ -19,7 +19,9 @@ from mageflow_core.machine import Job, Policy, Signal
 from mageflow_core.stores.protocol import NewRun, Store, StoreOptions, WorkerInfo
 
 ENOUGH = 10_000  # calls of work() after which a store that has always more to do is called stuck
-INEXACT = 0.05  # seconds: how well the store's clock is known to a handle under load
+INEXACT = 0.2  # seconds: how well the store's clock is known to a handle under load
+# Seconds that requirements let pass, and that do not pass by accident on a machine held up.
+SOON = 1.5
 TICK, TICKS = (
     0.01,
     500,

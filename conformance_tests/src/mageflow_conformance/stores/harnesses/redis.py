@@ -17,15 +17,8 @@ from mageflow_core.stores.protocol import Store, StoreOptions
 if TYPE_CHECKING:
     from mageflow_core.stores.redis.steps import Steps
 
-SHORT = Times(unconfirmed_after=0.3, resend_after=0.4, reservation=0.6)
+SHORT = Times(unconfirmed_after=1.0, resend_after=1.2, reservation=1.5)
 BATCH = 1_000  # keys
-# Lines of the store's scripts, and how they say shorter times.
-SHORTENED = {
-    "effects": [("UNCONFIRMED = 10000", f"UNCONFIRMED = {SHORT.unconfirmed_after * 1000:.0f}")],
-    "confirm": [("LONGEST = 60000", f"LONGEST = {SHORT.resend_after * 1000:.0f}")],
-    "fire": [("tonumber(ARGV[5])", f"{SHORT.reservation * 1000:.0f}")],
-    "reserve": [("tonumber(ARGV[3])", f"{SHORT.reservation * 1000:.0f}")],
-}  # fmt: skip
 
 
 class RedisHarness(StoreHarness):
@@ -109,17 +102,27 @@ class RedisHarness(StoreHarness):
         await self._server.start()
 
 
+def changes(times: Times) -> dict[str, tuple[str, str]]:
+    """Lines of the store's scripts by their names, and how they say these times."""
+    unconfirmed, resend = times.unconfirmed_after * 1000, times.resend_after * 1000
+    reservation = f"{times.reservation * 1000:.0f}"
+    return {
+        "effects": ("UNCONFIRMED = 10000", f"UNCONFIRMED = {unconfirmed:.0f}"),
+        "confirm": ("LONGEST = 60000", f"LONGEST = {resend:.0f}"),
+        "fire": ("tonumber(ARGV[5])", reservation),
+        "reserve": ("tonumber(ARGV[3])", reservation),
+    }
+
+
 @cache
-def shortened() -> Steps:
-    """The store's scripts, going by `SHORT`."""
+def shortened(times: Times = SHORT) -> Steps:
+    """The store's scripts, going by shorter times."""
     from mageflow_core.stores.redis.steps import Steps  # noqa: PLC0415
 
     folder = files("mageflow_core.stores.redis") / "lua"
     instead = {}
-    for name, changes in SHORTENED.items():
+    for name, (said, shorter) in changes(times).items():
         text = (folder / f"{name}.lua").read_text("utf-8")
-        for said, shorter in changes:
-            assert said in text, f"{name}.lua does not say {said!r} any more"
-            text = text.replace(said, shorter)
-        instead[name] = text
+        assert said in text, f"{name}.lua does not say {said!r} any more"
+        instead[name] = text.replace(said, shorter)
     return Steps(instead)

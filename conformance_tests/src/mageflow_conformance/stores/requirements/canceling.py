@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mageflow_conformance.stores.bench import Bench
+from mageflow_conformance.stores.bench import SOON, Bench
 from mageflow_conformance.stores.builders import chain, graph, swarm, task, tasks
 from mageflow_conformance.stores.requirement import requirement
 from mageflow_core.machine import Done, Policy, Released, Status, Verdict
@@ -34,7 +34,7 @@ async def waits_for_bodies(bench: Bench) -> None:
     "S-CANCEL-02",
     "When the grace of a cancel is over the node is canceled, and what its bodies still say is "
     "refused.",
-    policy=Policy(cancel_grace=0.2),
+    policy=Policy(cancel_grace=SOON),
 )
 async def grace(bench: Bench) -> None:
     flow, single = await bench.start(chain(task(), task())), await bench.start(task())

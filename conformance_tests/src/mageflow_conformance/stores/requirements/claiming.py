@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mageflow_conformance.stores.bench import INEXACT, Bench
+from mageflow_conformance.stores.bench import INEXACT, SOON, Bench
 from mageflow_conformance.stores.builders import chain, swarm, task
 from mageflow_conformance.stores.requirement import requirement
 from mageflow_core.machine import Status, Verdict
@@ -148,10 +148,12 @@ async def is_a_container(bench: Bench) -> None:
     "A claim before a node's time has come is skipped, and the node is sent in time.",
 )
 async def not_due(bench: Bench) -> None:
-    flow = await bench.start(task(delay=0.3))
+    before = bench.store.now()
+    flow = await bench.start(task(delay=SOON))
     assert verdict(await flow.claim()) is Verdict.SKIP
     due = (await flow.view()).due_at
     assert due is not None
+    assert due >= before + SOON - INEXACT
     body = await flow.begin()
     assert bench.store.now() >= due - INEXACT, "it was sent before its time"
     assert body.work.attempt == 1

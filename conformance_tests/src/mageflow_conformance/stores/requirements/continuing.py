@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mageflow_conformance.stores.bench import INEXACT, Bench
+from mageflow_conformance.stores.bench import INEXACT, SOON, Bench
 from mageflow_conformance.stores.builders import chain, swarm, task
 from mageflow_conformance.stores.requirement import requirement
 from mageflow_core.machine import Continued, Policy, Status
@@ -113,7 +113,7 @@ async def canceled(bench: Bench) -> None:
     "What was returned is kept whole: options, arguments and callbacks; its delay is waited for.",
 )
 async def kept(bench: Bench) -> None:
-    follows = task(ok=[task()], delay=0.2).bind(n=2**53 + 1, empty={})
+    follows = task(ok=[task()], delay=SOON).bind(n=2**53 + 1, empty={})
     flow = await bench.start(task())
     await (await flow.begin()).returns(follows)
     due = (await flow.view("~1")).due_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mageflow_conformance.stores.bench import INEXACT, Bench
+from mageflow_conformance.stores.bench import INEXACT, SOON, Bench
 from mageflow_conformance.stores.builders import chain, swarm, task, tasks
 from mageflow_conformance.stores.requirement import requirement
 from mageflow_core.machine import Add, Policy, Refusal, Status
@@ -142,9 +142,9 @@ async def many(bench: Bench) -> None:
     "anew from each item's end.",
 )
 async def idle(bench: Bench) -> None:
-    flow = await bench.start(swarm(task(), open=True, idle_timeout=0.4))
+    flow = await bench.start(swarm(task(), open=True, idle_timeout=SOON))
     body = await flow.begin("/0")
-    await bench.passes(0.5)
+    await bench.passes(SOON)
     assert await flow.status() is Status.ACTIVE, "it was not idle"
     await body.done(0)
     assert await flow.add(task()) == (1,)
@@ -159,7 +159,7 @@ async def idle(bench: Bench) -> None:
     await bench.eventually(has_ended, about="an idle swarm that closes itself")
     over = (await flow.view()).ended_at
     assert over is not None
-    assert over >= ended + 0.4 - INEXACT, "it closed too early"
+    assert over >= ended + SOON - INEXACT, "it closed too early"
     assert await flow.value() == [0, 1]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mageflow_conformance.stores.bench import Bench
+from mageflow_conformance.stores.bench import SOON, Bench
 from mageflow_conformance.stores.builders import chain, swarm, task, tasks
 from mageflow_conformance.stores.requirement import Instead, requirement
 from mageflow_core.machine import Done, Policy, Status
 
-LEASE = 0.6  # seconds
+LEASE = SOON
 
 
 @requirement(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mageflow_conformance.stores.bench import INEXACT, Bench
+from mageflow_conformance.stores.bench import INEXACT, SOON, Bench
 from mageflow_conformance.stores.builders import chain, graph, swarm, task, tasks
 from mageflow_conformance.stores.flow import Flow, batched
 from mageflow_conformance.stores.raising import raises_not_found
@@ -26,13 +26,13 @@ async def are_gone(bench: Bench) -> None:
     "S-REMOVE-01",
     "A run is kept for its time to live from when it has settled, and is gone then from all "
     "that reads; its own ttl counts before the policy's.",
-    policy=Policy(result_ttl=0.3),
+    policy=Policy(result_ttl=SOON),
 )
 async def after_its_ttl(bench: Bench) -> None:
     short, longer = await bench.start(task(ok=[task()])), await bench.start(task(), ttl=500.0)
     for flow in (short, longer):
         await (await flow.begin()).done("A")
-    await bench.passes(0.4)
+    await bench.passes(SOON)
     assert await short.value() == "A", "a callback is left"
     await (await short.begin("/!success-0")).done()
     settled = (await short.run()).settled_at
@@ -43,7 +43,7 @@ async def after_its_ttl(bench: Bench) -> None:
         return len((await bench.store.find(Query())).runs) == 1
 
     await bench.eventually(gone, about="a run to be removed")
-    assert bench.store.now() >= settled + 0.3 - INEXACT, "it was removed too early"
+    assert bench.store.now() >= settled + SOON - INEXACT, "it was removed too early"
     await raises_not_found(bench.store.view(short.id))
     await raises_not_found(bench.store.value(short.id))
     await raises_not_found(bench.store.history(short.id))
@@ -55,13 +55,13 @@ async def after_its_ttl(bench: Bench) -> None:
     "S-REMOVE-02",
     "What was stored and never started is removed after pending_ttl; what was started is not "
     "removed before it has ended.",
-    policy=Policy(result_ttl=0.1, pending_ttl=0.2),
+    policy=Policy(result_ttl=0.1, pending_ttl=SOON),
 )
 async def never_started(bench: Bench) -> None:
     pending, started = await bench.create(task()), await bench.start(chain(task(), task()))
     late = await bench.create(task())
     assert await late.start() is None
-    await bench.passes(0.5)
+    await bench.passes(SOON)
 
     async def gone() -> bool:
         return sum((await bench.store.counts()).values()) == 2
@@ -75,13 +75,13 @@ async def never_started(bench: Bench) -> None:
 @requirement(
     "S-REMOVE-03",
     "A retry by hand withdraws the removal of a settled run.",
-    policy=Policy(result_ttl=0.3),
+    policy=Policy(result_ttl=SOON),
 )
 async def retried(bench: Bench) -> None:
     flow = await bench.start(task())
     await (await flow.begin()).fails()
     await flow.retry()
-    await bench.passes(0.5)
+    await bench.passes(SOON)
     assert await flow.status() is Status.QUEUED
     await (await flow.begin()).done(1)
     assert await flow.value() == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mageflow_conformance.stores.bench import INEXACT, Bench
+from mageflow_conformance.stores.bench import INEXACT, SOON, Bench
 from mageflow_conformance.stores.builders import chain, task
 from mageflow_conformance.stores.requirement import requirement
 from mageflow_core.failure import Cause
@@ -116,13 +116,13 @@ async def retried(bench: Bench) -> None:
     flow = await bench.start(task())
     before = bench.store.now()
     body = await flow.begin()
-    await body.fails(retry_in=0.3, text="not yet")
+    await body.fails(retry_in=SOON, text="not yet")
     view = await flow.view()
     assert (view.status, view.attempt) == (Status.RETRYING, 2)
     assert view.error is not None
     assert view.error.message == "not yet"
     assert view.due_at is not None
-    assert before + 0.3 - INEXACT <= view.due_at <= bench.store.now() + 0.3 + INEXACT
+    assert before + SOON - INEXACT <= view.due_at <= bench.store.now() + SOON + INEXACT
     again = await flow.begin()
     assert bench.store.now() >= view.due_at - INEXACT, "it was sent before its time"
     assert again.work.attempt == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from mageflow_conformance.stores.bench import Bench
+from mageflow_conformance.stores.bench import SOON, Bench
 from mageflow_conformance.stores.builders import chain, swarm, task, tasks
 from mageflow_conformance.stores.flow import Body
 from mageflow_conformance.stores.raising import raises_not_found
@@ -134,7 +134,7 @@ async def lives_alone(bench: Bench) -> None:
     "leases, while the first handle goes on.",
     claim="shared",
     instead=Instead(text="A store that lives on one loop has no twin.", check=lives_alone),
-    lease=0.6,
+    lease=SOON,
 )
 async def twin(bench: Bench) -> None:
     made = bench.first.raw.twin()
@@ -156,7 +156,7 @@ async def twin(bench: Bench) -> None:
             await made.close()
 
     other = await bench.another()
-    assert await on_another_loop(keep(1.5)) == Status.ACTIVE
+    assert await on_another_loop(keep(2 * SOON)) == Status.ACTIVE
     assert await body.holds(), "its leases were lost although its twin has renewed them"
     assert (await flow.view()).crashes == 0
     await body.done(1)
@@ -185,7 +185,7 @@ async def workers(bench: Bench) -> None:
 async def listed_until_it_leaves(bench: Bench) -> None:
     other = await bench.another()
     other.falls_silent()
-    await bench.passes(1.2)
+    await bench.passes(2 * SOON)
     assert len(await bench.store.workers()) == 2
 
 
@@ -194,7 +194,7 @@ async def listed_until_it_leaves(bench: Bench) -> None:
     "A worker that says nothing for a lease's time is not listed any more.",
     claim="shared",
     instead=Instead(text="A worker is listed until it leaves.", check=listed_until_it_leaves),
-    lease=0.6,
+    lease=SOON,
 )
 async def silent_workers(bench: Bench) -> None:
     other = await bench.another()

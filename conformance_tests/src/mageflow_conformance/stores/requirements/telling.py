@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mageflow_conformance.stores.bench import Bench
+from mageflow_conformance.stores.bench import SOON, Bench
 from mageflow_conformance.stores.builders import chain, swarm, task, tasks
 from mageflow_conformance.stores.requirement import requirement
 from mageflow_core.machine import Mark, Signal
@@ -70,7 +70,7 @@ async def told(bench: Bench) -> None:
     "A deadline that passes, and a swarm that stops with interrupt_running, are told as cancels.",
 )
 async def told_of_ends(bench: Bench) -> None:
-    late = await bench.start(chain(task(), deadline=0.2))
+    late = await bench.start(chain(task(), deadline=SOON))
     await late.begin("/0")
     stops = await bench.start(swarm(*tasks(2), stop_after_n_failures=1, interrupt_running=True))
     await stops.begin("/1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mageflow_conformance.stores.bench import INEXACT, Bench
+from mageflow_conformance.stores.bench import INEXACT, SOON, Bench
 from mageflow_conformance.stores.builders import chain, swarm, task, tasks
 from mageflow_conformance.stores.flow import Flow
 from mageflow_conformance.stores.requirement import requirement
@@ -26,15 +26,15 @@ async def ends_as(flow: Flow, status: Status, path: str = "") -> None:
 )
 async def delay(bench: Bench) -> None:
     now = bench.store.now()
-    soon, past = (datetime.fromtimestamp(now + add, UTC) for add in (0.3, -5.0))
+    soon, past = (datetime.fromtimestamp(now + add, UTC) for add in (SOON, -5.0))
     late, eta, at_once = [
-        await bench.start(each) for each in (task(delay=0.3), task(eta=soon), task(eta=past))
+        await bench.start(each) for each in (task(delay=SOON), task(eta=soon), task(eta=past))
     ]
     await at_once.begin()
     for flow, view in [(late, await late.view()), (eta, await eta.view())]:
         assert (view.status, view.attempt) == (Status.QUEUED, 1)
         assert view.due_at is not None
-        assert now + 0.3 - INEXACT <= view.due_at <= bench.store.now() + 0.3 + INEXACT
+        assert now + SOON - INEXACT <= view.due_at <= bench.store.now() + SOON + INEXACT
         body = await flow.begin()
         assert bench.store.now() >= view.due_at - INEXACT, "it was sent before its time"
         await body.done(1)
@@ -46,7 +46,7 @@ async def delay(bench: Bench) -> None:
     "A delayed container begins when its time has come; a delayed item holds its slot.",
 )
 async def delayed_containers(bench: Bench) -> None:
-    flow = await bench.start(swarm(chain(task(), delay=0.3), *tasks(2), max_concurrency=2))
+    flow = await bench.start(swarm(chain(task(), delay=SOON), *tasks(2), max_concurrency=2))
     await flow.sends("/1")
     await (await flow.begin("/1")).done(1)
     assert "/0/0" not in flow.waiting()
@@ -61,14 +61,14 @@ async def delayed_containers(bench: Bench) -> None:
     "A delay runs on while suspended, and a canceled one is no longer due.",
 )
 async def delay_and_marks(bench: Bench) -> None:
-    flow, canceled = await bench.start(task(delay=0.1)), await bench.start(task(delay=0.1))
+    flow, canceled = await bench.start(task(delay=SOON)), await bench.start(task(delay=SOON))
     await flow.suspend()
     await canceled.cancel()
     await bench.eventually(lambda: flow.waiting() == [""], about="a suspended delay")
     assert (await flow.knock()).verdict is Verdict.PARK
     await flow.resume()
     await flow.begin()
-    await bench.passes(0.15)
+    await bench.passes(SOON)
     assert canceled.jobs() == []
 
 
@@ -80,9 +80,9 @@ async def delay_and_marks(bench: Bench) -> None:
 )
 async def deadline(bench: Bench) -> None:
     tell = [task("tell")]
-    idle = await bench.start(chain(task(), err=tell, deadline=0.3))
+    idle = await bench.start(chain(task(), err=tell, deadline=SOON))
     await idle.suspend()
-    running = await bench.start(chain(task(), task(), err=tell, deadline=0.3))
+    running = await bench.start(chain(task(), task(), err=tell, deadline=SOON))
     body = await running.begin("/0")
     assert await body.holds()
     shown = (await running.run()).deadline
@@ -107,20 +107,22 @@ async def deadline(bench: Bench) -> None:
     "A run that has ended in time has no deadline left, and a retry of it by hand counts anew.",
 )
 async def deadline_over(bench: Bench) -> None:
-    flow, failed = [await bench.start(chain(task(), deadline=0.4)) for _ in range(2)]
+    flow, failed = [await bench.start(chain(task(), deadline=SOON)) for _ in range(2)]
+    first = (await failed.run()).deadline
     await (await flow.begin("/0")).done(1)
     await (await failed.begin("/0")).fails()
-    await bench.passes(0.3)
+    await bench.passes(SOON / 2)
     await failed.retry()
     again = (await failed.run()).deadline
+    assert first is not None
     assert again is not None
-    assert again >= bench.store.now() + 0.4 - 0.25
-    await bench.passes(0.2)
-    assert await flow.status() is Status.DONE
-    assert await failed.status() is Status.ACTIVE
+    assert again >= first + SOON / 2 - INEXACT, "it does not count from the retry"
     await ends_as(failed, Status.FAILED)
+    over = (await failed.view()).ended_at
+    assert over is not None
+    assert over >= again - INEXACT, "it came too early"
     assert (await failed.error()).cause is Cause.DEADLINE
-    assert bench.store.now() >= again - INEXACT
+    assert await flow.status() is Status.DONE
 
 
 @requirement(
@@ -148,7 +150,7 @@ async def told_of_what_is_due(bench: Bench) -> None:
     "S-TIME-07",
     "A node that was given to a worker that does not know its task fails with UnknownTask when "
     "no live worker has known it for unknown_task_timeout.",
-    policy=Policy(unknown_task_timeout=0.3),
+    policy=Policy(unknown_task_timeout=SOON),
 )
 async def unknown(bench: Bench) -> None:
     flow = await bench.start(chain(task("new-task", err=[task()])))
@@ -158,7 +160,7 @@ async def unknown(bench: Bench) -> None:
         await bench.store.unknown(flow.key("/0"))
     assert await flow.status("/0") is Status.QUEUED
     await ends_as(flow, Status.FAILED)
-    assert bench.store.now() >= queued + 0.3 - INEXACT, "it came too early"
+    assert bench.store.now() >= queued + SOON - INEXACT, "it came too early"
     error = await flow.error()
     assert (error.type, error.task) == ("mageflow.UnknownTask", "new-task")
     await flow.begin("/0/!error-0")
@@ -169,7 +171,7 @@ async def unknown(bench: Bench) -> None:
     "S-TIME-08",
     "A node whose task a live worker has come to know is sent again, and does not fail; nor "
     "does one that ran in between, or was canceled.",
-    policy=Policy(unknown_task_timeout=0.3),
+    policy=Policy(unknown_task_timeout=SOON),
 )
 async def known_meanwhile(bench: Bench) -> None:
     known, ran, canceled = [await bench.start(task(name)) for name in ("new-task", "work", "work")]
@@ -183,7 +185,7 @@ async def known_meanwhile(bench: Bench) -> None:
     await bench.eventually(lambda: len(known.jobs()) > sent, about="a task that is known now")
     assert await known.status() is Status.QUEUED
     await body.done(1)
-    await bench.passes(0.4)
+    await bench.passes(SOON)
     assert await canceled.status() is Status.CANCELED
     assert await ran.status() is Status.DONE
     await known.begin()
@@ -194,7 +196,7 @@ async def known_meanwhile(bench: Bench) -> None:
     "200 delays that end at one time are all served, each once.",
 )
 async def many(bench: Bench) -> None:
-    flow = await bench.start(swarm(*[task(delay=0.2)] * 200, max_concurrency=None))
+    flow = await bench.start(swarm(*[task(delay=SOON)] * 200, max_concurrency=None))
     assert await flow.due() == []
     await bench.eventually(lambda: len(flow.waiting()) == 200, about="200 delayed tasks")
     await bench.settle()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from mageflow_conformance.stores.bench import Bench, Handle
+from mageflow_conformance.stores.bench import SOON, Bench, Handle
 from mageflow_conformance.stores.builders import chain, swarm, task, tasks
 from mageflow_conformance.stores.raising import raises_not_found
 from mageflow_conformance.stores.requirement import requirement
@@ -91,7 +91,7 @@ async def settled(bench: Bench) -> None:
 async def never_begun(bench: Bench) -> None:
     failed = await bench.start(chain(task(), chain(task())))
     canceled = await bench.start(chain(task(), chain(task())))
-    late = await bench.start(chain(task(), chain(task()), deadline=0.2))
+    late = await bench.start(chain(task(), chain(task()), deadline=SOON))
     flows = (failed, canceled, late)
     async with waiters(*((bench.first, flow.key("/1/0")) for flow in flows)) as made:
         await (await failed.begin("/0")).fails()
@@ -104,7 +104,7 @@ async def never_begun(bench: Bench) -> None:
 @requirement(
     "S-WAIT-05",
     "Those who wait for a run that is removed get RunNotFound.",
-    policy=Policy(pending_ttl=0.2),
+    policy=Policy(pending_ttl=SOON),
 )
 async def removed(bench: Bench) -> None:
     flow = await bench.create(task())
