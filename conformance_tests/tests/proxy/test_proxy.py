@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from mageflow_conformance.flows.hastening import hastened_steps
 from mageflow_conformance.proxy import Away, Counting, CutOff, LostReply, Proxy, step_names
 from mageflow_conformance.servers import RedisServer, require_redis
 from mageflow_conformance.servers.wire import encode
-from mageflow_conformance.stores.harnesses.redis import shortened
 from mageflow_conformance.waiting import eventually
 from mageflow_core.stores.redis.steps import PARTS, Steps
 
@@ -159,7 +159,7 @@ def test_a_step_is_known_by_its_digest_and_counted() -> None:
     names = step_names()
     assert set(names.values()) == set(PARTS)
     hastened = {sha for sha, name in names.items() if name == "report"}
-    assert hastened == {Steps()["report"].sha, shortened()["report"].sha}
+    assert hastened == {Steps()["report"].sha, hastened_steps()["report"].sha}
     digest = {name: sha for sha, name in names.items()}
     rule = LostReply("claim", nth=2)
     assert not rule.loses(["EVALSHA", digest["report"], "1", "k"])
