@@ -32,6 +32,8 @@ NEWEST_ALONE = [
     *(f"tests/cli/test_{name}.py" for name in ("demo", "doctor", "on_redis", "run")),
     *("adapters/*/test_commands.py", "adapters/*/test_harnesses.py", "adapters/*/test_outages.py"),
 ]
+# Tests of a file share what takes long to start.
+SIDE_BY_SIDE = ["--numprocesses=auto", "--dist=loadfile"]
 MUTANTS = "conformance_tests/tests/backends/test_mutants.py"
 
 
@@ -84,7 +86,7 @@ def minimum(session: nox.Session) -> None:
     left_out = [f"--ignore-glob={path}" for path in NEWEST_ALONE]
     # pytest leaves nothing out of a folder that is named to it, in its settings too.
     folders = ["mageflow_core/tests", "tests", *(f"{adapter}/tests" for adapter in ADAPTERS)]
-    session.run("pytest", *left_out, "--quiet", *folders, *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *left_out, "--quiet", *folders, *session.posargs)
 
 
 @nox.session(venv_backend="uv", reuse_venv=False)
@@ -110,7 +112,7 @@ def wheels(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run what the documentation shows."""
     install_editable(session, *group("test"))
-    session.run("pytest", "tests/docs", *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, "tests/docs", *session.posargs)
 
 
 def try_backend(session: nox.Session, backend: str) -> None:
@@ -139,7 +141,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
     install_editable(session, *group("test"))
     left_out = ["--ignore=tests/docs", f"--ignore={MUTANTS}"]
-    session.run("pytest", *left_out, *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *left_out, *session.posargs)
 
 
 @nox.session(default=False)

@@ -143,8 +143,9 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SharedStore]]:
 
 
 @pytest.fixture
-def ran() -> Iterator[Callable[..., Any]]:
+def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """What a command says in this process, which has to end with this code."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     log = logging.getLogger("mageflow")
     level = log.level
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from simulation import World, chain, graph, swarm, task
+from simulation import Attempt, World, chain, graph, swarm, task
 
 from mageflow_core.errors import RunNotFound
 from mageflow_core.machine import Mark, Signal, Status, Verdict
@@ -301,6 +301,61 @@ def test_when_the_grace_of_a_canceled_task_is_over_its_own_outcome_is_refused() 
     assert world.status() is Status.CANCELED
     assert body.done("late") == "the claim is lost"
     assert world.value() is None
+
+
+def stopping_in_what_is_canceled() -> tuple[World, Attempt]:
+    """A swarm that has begun to fail inside a run that is being canceled, and a body of it."""
+    world = World()
+    stops = swarm(
+        task("bad-a"), task("ok-b"), stop_after_n_failures=1, interrupt_running=True,
+        err=[task("ok-told")],
+    )  # fmt: skip
+    world.start(chain(stops))
+    fails, runs = world.begin("/0/0"), world.begin("/0/1")
+    world.cancel()
+    world.advance(world.policy.cancel_grace / 2)
+    fails.fails()
+    assert world.node("/0").ending is Status.FAILED
+    return world, runs
+
+
+def test_a_swarm_that_stops_in_a_canceled_run_ends_with_it_and_calls_back_no_more() -> None:
+    # Given
+    world, _ = stopping_in_what_is_canceled()
+    # When the grace of the run is over, and then that of the swarm
+    world.advance(world.policy.cancel_grace / 2)
+    settled = world.run_record().settled_at
+    world.advance(world.policy.cancel_grace / 2)
+    # Then
+    assert settled is not None
+    assert world.status() is world.status("/0") is Status.CANCELED
+    assert world.run_record().settled_at == settled
+    assert world.due_jobs() == []
+
+
+def test_so_it_does_when_its_last_body_lets_go_only_after_the_run_has_ended() -> None:
+    # Given
+    world, runs = stopping_in_what_is_canceled()
+    world.advance(world.policy.cancel_grace / 2)
+    assert world.status() is Status.CANCELED
+    # When
+    assert runs.released() == "a container above has ended"
+    # Then
+    assert world.node("/0").bodies == 0
+    assert world.status("/0") is Status.CANCELED
+    assert world.due_jobs() == []
+
+
+def test_a_swarm_that_stops_in_a_canceled_run_calls_back_if_it_ends_in_time() -> None:
+    # Given
+    world, runs = stopping_in_what_is_canceled()
+    # When
+    runs.released()
+    # Then
+    assert world.status("/0") is Status.FAILED
+    assert world.status() is Status.CANCELED
+    assert world.due_jobs() == ["/0/!error-0"]
+    assert world.run_record().settled_at is None
 
 
 def test_zombies_of_an_ended_item_are_no_bodies_of_its_swarm_once_they_have_spoken() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from unittest.mock import patch
 
 from simulation import World, chain, check, graph, swarm, task
 
@@ -220,3 +221,23 @@ def test_a_wide_swarm_in_a_chain_in_a_wide_swarm_ends_and_every_task_runs_once()
     assert world.status() is Status.DONE
     assert world.store.widest <= WIDEST
     assert len(world.jobs) == 30 * 61
+
+
+def test_what_is_told_only_after_all_has_ended_changes_nothing_any_more() -> None:
+    # Given a swarm that is to be told of a failure by the next step
+    world = World()
+    stops = {"stop_after_n_failures": 1, "interrupt_running": True}
+    world.start(swarm(task("bad-a"), swarm(task("bad-b"), err=[task("ok-told")], **stops), **stops))
+    other, inner = world.begin("/0"), world.begin("/1/0")
+    with patch("mageflow_core.machine.draft.STEP_WIDTH", 1):
+        inner.fails()
+    assert world.status("/1") is Status.ACTIVE
+    # When all ends before
+    other.fails()
+    settled = world.run_record().settled_at
+    assert settled is not None
+    world.settle_timers()
+    # Then
+    assert world.status("/1") is Status.CANCELED
+    assert world.run_record().settled_at == settled
+    assert world.due_jobs() == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from mageflow_conformance.stores.harness import Times
-from mageflow_conformance.stores.harnesses.redis import shortened
+from mageflow_conformance.stores.harnesses.redis import CONFIRM_WITHIN, shortened
 
 if TYPE_CHECKING:
     from mageflow_core.stores.redis.steps import Steps
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 TIMES = Times(unconfirmed_after=0.3, resend_after=0.4, reservation=0.6)
 
 RENEWAL = 0.6  # seconds; then a worker that has nothing to do looks for what waits elsewhere
-CONFIRM_WITHIN = 0.05  # seconds; less than those after which unconfirmed jobs are sent again
 
 
 def hastened_steps() -> Steps:

@@ -33,7 +33,7 @@ def sweep(draft: Draft, path: str) -> None:
     if stored.status is not Status.ACTIVE or stored.inner is None:
         return
     if stored.ending is not None:
-        if stored.bodies == 0:
+        if stored.bodies == 0 and not look_above(draft, stored).over:
             end(draft, draft.edit(path), stored.ending, failure=stored.failure)
         return
     if look_above(draft, stored).forbids:
@@ -62,6 +62,8 @@ def tell(draft: Draft, child: Node) -> None:
         parent.inner.begun -= 1
     if parent.status is not Status.ACTIVE:
         return  # it was canceled before its container began, whose sweep will meet it
+    if look_above(draft, parent).over:
+        return  # told too late: what is above has ended meanwhile, and all of this with it
     if parent.inner.continuation:
         continuation.tell(draft, parent, child)
     elif parent.signature.kind == "chain":

@@ -67,9 +67,15 @@ def unpark(draft: Draft, path: Path) -> None:
 
 
 def grace(draft: Draft, path: Path) -> None:
-    """Bodies below a canceled node had their time; what they still say is refused."""
+    """Bodies below a canceled node had their time; what they still say is refused. Below what has
+    ended meanwhile it has ended too."""
     node = draft.node(path)
-    if node is not None and node.ending is not None and not node.status.ended:
+    if (
+        node is not None
+        and node.ending is not None
+        and not node.status.ended
+        and not look_above(draft, node).over
+    ):
         node = draft.edit(path)
         assert node.ending is not None
         end(draft, node, node.ending, failure=node.failure)

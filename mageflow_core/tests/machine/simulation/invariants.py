@@ -48,6 +48,15 @@ class Recount:
                 return True
             node = parent
 
+    def over(self, node: Node) -> bool:
+        """Something above has ended, or was reopened without coming here yet."""
+        while node.parent is not None and node.role != "callback":
+            parent = self.nodes[node.parent]
+            if parent.status.ended or node.round != parent.generation:
+                return True
+            node = parent
+        return False
+
     def runs_body(self, node: Node) -> bool:
         return node.status is Status.ACTIVE and node.claim is not None and not node.claim.held
 
@@ -104,7 +113,7 @@ def one_node(recount: Recount, node: Node) -> None:
         assert node.claim.held == (node.status is Status.RETRYING), "held"
     if not recount.forbidden(node):
         assert not forgotten(recount, node), f"forgotten: {forgotten(recount, node)}"
-    elif node.mark is Mark.CANCEL and not node.status.ended:
+    elif node.mark is Mark.CANCEL and not node.status.ended and not recount.over(node):
         assert recount.timer("grace", node.path), "its cancel never ends"
     if node.inner is not None and node.status is Status.ACTIVE and not recount.forbidden(node):
         counters(recount, node)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, ClassVar, Self
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 from mageflow_conformance.servers import Aio, RedisCluster, RedisServer, Wire
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mageflow_core.stores.redis.steps import Steps
 
 SHORT = Times(unconfirmed_after=1.0, resend_after=1.2, reservation=1.5)
+CONFIRM_WITHIN = 0.05  # seconds; it has to be less than `unconfirmed_after`
 BATCH = 1_000  # keys
 
 
@@ -46,8 +48,8 @@ class RedisHarness(StoreHarness):
         from mageflow_core.stores.redis import RedisStore, confirming  # noqa: PLC0415
         from mageflow_core.stores.redis.connecting import Address  # noqa: PLC0415
 
-        confirming.WITHIN = 0.05  # seconds; it has to be less than `unconfirmed_after`
-        return RedisStore(Address.parse(self.url), options, steps=shortened())
+        with patch.object(confirming, "WITHIN", CONFIRM_WITHIN):
+            return RedisStore(Address.parse(self.url), options, steps=shortened())
 
     # --- beside the store -------------------------------------------------------------------------
     def _nodes(self) -> Iterator[Wire]:

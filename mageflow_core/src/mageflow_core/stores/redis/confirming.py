@@ -21,6 +21,7 @@ class Confirmations:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._within = WITHIN
         self._sent: dict[str, Job] = {}
         self._flushing: asyncio.Task[None] | None = None
 
@@ -40,7 +41,7 @@ class Confirmations:
 
     async def _flush(self) -> None:
         while self._sent:
-            await asyncio.sleep(WITHIN)
+            await asyncio.sleep(self._within)
             sent, self._sent = self._sent, {}
             try:
                 await asyncio.gather(*map(self._confirm, sent.values()))

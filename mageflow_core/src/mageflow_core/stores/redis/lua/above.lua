@@ -31,6 +31,12 @@ function above.forbids(node)
   return over or mark == 'cancel'
 end
 
+-- It has ended with what is above, or is not part of that any more.
+function above.over(node)
+  local _, _, over = above.look(node)
+  return over
+end
+
 -- Count running bodies in the containers around them, callbacks' owners aside, up to where one was
 -- reopened meanwhile; a canceled one that has none left ends.
 function above.count_bodies(node, change)

@@ -11,7 +11,9 @@ end
 function containers.sweep(node)
   if node.st ~= 'active' or not node.inner then return end
   if node.ending then
-    if node.bodies == 0 then life.finish(draft.edit(node), node.ending, node.failure) end
+    if node.bodies == 0 and not above.over(node) then
+      life.finish(draft.edit(node), node.ending, node.failure)
+    end
     return
   end
   if above.forbids(node) then return end
@@ -30,6 +32,7 @@ function containers.tell(child)
     parent.inner.begun = parent.inner.begun - 1
   end
   if parent.st ~= 'active' then return end -- canceled before its container began, which will see
+  if above.over(parent) then return end -- told too late: all of this has ended with what is above
   containers.machine_of(parent).tell(parent, child)
 end
 

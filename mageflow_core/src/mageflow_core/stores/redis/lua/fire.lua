@@ -48,10 +48,11 @@ function HANDLERS.unpark()
   end
 end
 
--- Bodies below a canceled node had their time; what they still say is refused.
+-- Bodies below a canceled node had their time; what they still say is refused. Below what has ended
+-- meanwhile it has ended too.
 function HANDLERS.grace()
   local node = draft.node_at(path)
-  if node and node.ending and not ENDED[node.st] then
+  if node and node.ending and not ENDED[node.st] and not above.over(node) then
     life.finish(draft.edit(node), node.ending, node.failure)
     node.last = nil
   end
