@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from handles import Handle, Stores
+from handles import Handle, Stores, asked_for
 from simulation import chain, swarm, task
 
 from mageflow_conformance.servers import RedisServer
@@ -33,20 +33,20 @@ class Waiters:
         """Returns when it has looked once."""
         looked = asyncio.Event()
         reader = store.store._reader
-        original = reader.one
+        original = reader.each
 
-        async def one(*arguments: Any) -> Any:
+        async def each(*arguments: Any) -> Any:
             found = await original(*arguments)
             looked.set()
             return found
 
-        setattr(reader, "one", one)  # noqa: B010 - methods are not assigned to
+        setattr(reader, "each", each)  # noqa: B010 - methods are not assigned to
         task = asyncio.create_task(store.store.wait(key, until))
         self.tasks.append(task)
         done = asyncio.create_task(looked.wait())
         await asyncio.wait([task, done], return_when=asyncio.FIRST_COMPLETED)
         done.cancel()
-        setattr(reader, "one", original)  # noqa: B010
+        setattr(reader, "each", original)  # noqa: B010
         return task
 
 
@@ -92,6 +92,22 @@ async def test_a_waiter_is_told_by_whoever_ends_it(
     # Then
     view = await soon(waiting)
     assert (view.key, view.status) == (key, "done")
+
+
+async def test_a_waiter_looks_twice_and_reads_a_signature_once(
+    stores: Stores, waiters: Waiters
+) -> None:
+    # Given
+    store, other = await stores.open(), await stores.open()
+    await store.create(task("ok-a"))
+    asked = await asked_for(store)
+    waiting = await waiters.begin(store)
+    # When
+    await other.run("r", "1")
+    await soon(waiting)
+    # Then
+    read = [fields for name, _, *fields in asked if name == "HMGET"]
+    assert read == [["run", "n", "s0.1", "b0.1"], ["run", "n"]]
 
 
 async def test_a_waiter_of_a_step_is_told_by_the_end_of_the_chain(
@@ -168,15 +184,15 @@ async def test_what_ends_between_asking_to_be_told_and_looking_is_seen(stores: S
     # Given
     store = await stores.open()
     await store.create(task("ok-a"))
-    original = store.store._reader.one
+    original = store.store._reader.each
 
-    async def one(*arguments: Any) -> Any:
-        setattr(store.store._reader, "one", original)  # noqa: B010 - methods are not assigned to
+    async def each(*arguments: Any) -> Any:
+        setattr(store.store._reader, "each", original)  # noqa: B010 - methods are not assigned to
         found = await original(*arguments)
         await store.run()
         return found
 
-    setattr(store.store._reader, "one", one)  # noqa: B010
+    setattr(store.store._reader, "each", each)  # noqa: B010
     # Then
     assert (await soon(store.store.wait("r", "ended"))).status == "done"
 

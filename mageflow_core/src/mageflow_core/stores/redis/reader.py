@@ -34,8 +34,9 @@ class Reader:
         return found
 
     async def each(self, snapshot: Snapshot, reads: Sequence[Read[T]], *ahead: str) -> list[T]:
-        """What each function gives; as few requests as the deepest of them needs."""
-        await self._fill(snapshot, ["run", *ahead])
+        """What each function gives; as few requests as the deepest of them needs. What the
+        snapshot has is not read again."""
+        await self._fill(snapshot, [n for n in ("run", *ahead) if n not in snapshot.fields])
         draft = Draft(snapshot, self._server.now(), self._server.options.policy)
         found: dict[int, T] = {}
         waiting = list(range(len(reads)))

@@ -17,6 +17,7 @@ from mageflow_core.signatures.signature import Signature
 from mageflow_core.stores.redis.plan import number_in
 from mageflow_core.stores.redis.records import INLINE, VERSION, node_of, run_of, unpacked
 
+FIXED = "sbog"  # what fields begin with that never change: signatures
 LONG = "\0"  # before the place of a value that has a key of its own
 
 
@@ -37,6 +38,16 @@ class Snapshot:
         self._nodes: dict[str, Node | None] = {}
         self._run: Run | None = None
         self._heads: dict[str, Signature[Any]] = {}
+
+    def renewed(self) -> Snapshot:
+        """For another moment of the run: with what cannot have changed."""
+        made = Snapshot(self.id)
+        made.fields = {
+            name: text
+            for name, text in self.fields.items()
+            if text is not None and name[0] in FIXED
+        }
+        return made
 
     # --- what the machine reads -----------------------------------------------------------------
     @property

@@ -26,6 +26,7 @@ from mageflow_core.stores.redis.texts import item_text, text_of
 
 LOOK_AGAIN = 5.0  # seconds after which a waiter looks without having been told
 ITEMS_AT_ONCE = 1_000
+WHOLE = ("s0.1", "b0.1")  # fields of a run's own signature
 
 
 class Views:
@@ -154,11 +155,12 @@ class Views:
         try:
             if path and until == "ended":
                 await self.server.step("watch", run_id)
+            look = partial(_view_of_ended, path=path, until=until)
+            snapshot = Snapshot(run_id)
             while True:
                 woken.clear()
-                view = await self._reader.one(
-                    run_id, path, partial(_view_of_ended, path=path, until=until)
-                )
+                (view,) = await self._reader.each(snapshot, [look], *lineage(path), *WHOLE)
+                snapshot = snapshot.renewed()
                 if view is not None:
                     return view
                 with suppress(TimeoutError):

@@ -5,7 +5,7 @@ and that all of them share.
 """
 
 from handles.ear import Ear
-from handles.handle import Handle, Player
+from handles.handle import Handle, Player, asked_for
 from handles.stores import Stores
 
-__all__ = ["Ear", "Handle", "Player", "Stores"]
+__all__ = ["Ear", "Handle", "Player", "Stores", "asked_for"]

@@ -175,3 +175,18 @@ def beside(run: str, number: int = 0) -> str:
     """The id of another run of the same bucket."""
     names = (name for n in range(100_000) if bucket_of(name := f"x{n}") == bucket_of(run))
     return next(islice(names, number, None))
+
+
+async def asked_for(store: Handle, of: str = "HMGET") -> list[tuple[Any, ...]]:
+    """The commands of a kind that are given from now on."""
+    found: list[tuple[Any, ...]] = []
+    wire = store.store.server.wire
+    original = wire.command
+
+    async def command(*arguments: Any, key: str) -> Any:
+        if arguments[0] == of:
+            found.append(arguments)
+        return await original(*arguments, key=key)
+
+    setattr(wire, "command", command)  # noqa: B010 - methods are not assigned to
+    return found
