@@ -25,6 +25,21 @@ def test_an_outcome_under_a_suspend_mark_applies_in_full_and_only_claims_are_ref
     assert world.status() is Status.SUSPENDED
 
 
+def test_what_a_graph_skips_is_skipped_under_a_mark_too() -> None:
+    # Given
+    world = World()
+    world.start(graph({"a": task("bad-a"), "b": task("ok-b"), "c": task("ok-c")}, {"b": ("a",)}))
+    body = world.begin("/a")
+    for mark in (world.suspend, world.interrupt):
+        assert mark().applied
+        assert world.status("/b") in (Status.SUSPENDED, Status.INTERRUPTED)
+    # When
+    body.fails()
+    # Then
+    assert world.status("/b") is Status.SKIPPED
+    assert world.status("/c") is Status.INTERRUPTED
+
+
 def test_what_a_suspend_has_parked_is_sent_again_by_resume_once_timers_are_served() -> None:
     # Given
     world = World()

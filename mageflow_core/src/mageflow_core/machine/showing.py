@@ -22,12 +22,14 @@ def shown(draft: Draft, node: Node) -> Status:
     if above.mark is Mark.CANCEL:
         runs = node.bodies or (node.status is Status.ACTIVE and node.signature.kind == "task")
         return Status.CANCELING if runs or node.ending else Status.CANCELED
+    # No mark keeps it from being over: who waits for it is told when what it needs has ended, and
+    # not when a mark is taken away.
+    if node.status is Status.PENDING and is_skipped(draft, node):
+        return Status.SKIPPED
     if above.mark is Mark.INTERRUPT:
         return Status.INTERRUPTED
     if above.mark is Mark.SUSPEND:
         return Status.SUSPENDED
-    if node.status is Status.PENDING and is_skipped(draft, node):
-        return Status.SKIPPED
     return node.status
 
 
