@@ -1,34 +1,32 @@
 """What happens on success and on failure."""
 
 import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from mageflow import ErrorValue, Mageflow, Retry, ReturnValue, SwarmReport, chain, swarm
+from mageflow import Context, ErrorValue, Mageflow, Retry, ReturnValue, SwarmReport, chain, swarm
 from mageflow.errors import SwarmFailed, TaskFailed
 
 mf = Mageflow()
-told: list[str] = []
 
 
 class Busy(Exception):
     pass
 
 
-calls = {"flaky": 0}
-
-
 # Five attempts in all, the first retry after 0.01 s, each later one after twice the time; only
 # what may be better next time is tried again.
 @mf.task(retries=Retry(retries=4, delay=0.01, factor=2, max_delay=60, on=(Busy, OSError)))
-async def flaky(number: int) -> int:
-    calls["flaky"] += 1
-    if calls["flaky"] < 3:
+async def flaky(number: int, ctx: Context) -> int:
+    if ctx.attempt < 3:
         raise Busy
     return number * 2
 
 
 async def trying_again() -> None:
-    assert await flaky.run({"number": 4}) == 8
-    assert calls["flaky"] == 3
+    run = await flaky.start({"number": 4})
+    assert await run.result(timeout=10) == 8
+    assert (await run.view()).attempt == 3
 
 
 @mf.task
@@ -39,21 +37,23 @@ async def reserve(seat: str) -> str:
 
 
 @mf.task
-async def confirm(reservation: ReturnValue[str]) -> None:
-    told.append(f"you have {reservation}")
+async def confirm(reservation: ReturnValue[str]) -> str:
+    return f"you have {reservation}"
 
 
 @mf.task
-async def apologize(error: ErrorValue, seat: str) -> None:
-    told.append(f"seat {seat}: {error.message} (in {error.task}, attempt {error.attempts})")
+async def apologize(error: ErrorValue, seat: str) -> str:
+    return f"seat {seat}: {error.message} (in {error.task}, attempt {error.attempts})"
 
 
 async def callbacks() -> None:
     flow = reserve.sign().on_success(confirm).on_error(apologize)
-    for seat in ("1", "13"):
-        run = await flow.start({"seat": seat})
+    good, bad = await flow.start({"seat": "1"}), await flow.start({"seat": "13"})
+    for run in (good, bad):
         await run.settled()  # the run has ended, and its callbacks too
-    assert told == ["you have seat 1", "seat 13: there is no seat 13 (in reserve, attempt 1)"]
+    assert await good["!success-0"].result() == "you have seat 1"
+    apology = "seat 13: there is no seat 13 (in reserve, attempt 1)"
+    assert await bad["!error-0"].result() == apology
 
 
 async def what_went_wrong() -> None:
@@ -91,21 +91,18 @@ async def not_tolerated() -> None:
         assert failed.error.failures[0].message == "there is no seat 13"
 
 
-taken = {"7"}
-
-
 @mf.task
-async def take(seat: str) -> str:
-    if seat in taken:
-        raise LookupError(f"seat {seat} is taken")
+def take(seat: str, office: Path) -> str:
+    if not office.exists():
+        raise LookupError("nobody is in the office")
     return f"seat {seat}"
 
 
-async def repaired() -> None:
-    run = await chain(take, announce).start({"seat": "7"})
+async def repaired(office: Path) -> None:
+    run = await chain(take.sign(office=office), announce).start({"seat": "7"})
     await run.wait()
     # Somebody looks at it, removes the cause, and lets the rest of the flow run.
-    taken.clear()
+    office.touch()
     await run.retry()
     assert await run.result(timeout=10) == "SEAT 7"
 
@@ -122,7 +119,8 @@ async def main() -> None:
         await what_went_wrong()
         await tolerated()
         await not_tolerated()
-        await repaired()
+        with TemporaryDirectory() as folder:
+            await repaired(Path(folder, "office"))
 
 
 if __name__ == "__main__":

@@ -25,13 +25,9 @@ async def once_by_key() -> None:
         print("this key stands for another order")
 
 
-attempts: list[int] = []
-
-
 @mf.task(retries=Retry(retries=1, delay=0.01))
 async def bill_all(orders: list[int], ctx: Context) -> list[str]:
     runs = [await bill.start({"order": order}) for order in orders]
-    attempts.append(ctx.attempt)
     if ctx.attempt == 1:
         raise ConnectionError("died after it had started them")
     return [run.id for run in runs]
@@ -39,25 +35,25 @@ async def bill_all(orders: list[int], ctx: Context) -> list[str]:
 
 async def once_from_a_task() -> None:
     before = await mf.find(task="bill")
-    ids = await bill_all.run({"orders": [1, 2]})
-    assert attempts == [1, 2]
+    run = await bill_all.start({"orders": [1, 2]})
+    ids = await run.result(timeout=10)
+    assert (await run.view()).attempt == 2
     found = await mf.find(task="bill")
     # The second attempt found the runs of the first one again.
     assert {run.id for run in found} - {run.id for run in before} == set(ids)
 
 
 @mf.task(retries=Retry(retries=1, delay=0.01))
-async def send(address: str, ctx: Context) -> str:
+async def send(address: str, ctx: Context) -> int:
     # A service of somebody else's, which takes a key of ours and does the same thing once only.
     sent.setdefault(ctx.idempotency_key, address)
     if ctx.attempt == 1:
         raise ConnectionError("no answer came back")
-    return sent[ctx.idempotency_key]
+    return len(sent)
 
 
 async def once_elsewhere() -> None:
-    assert await send.run({"address": "ann@example.org"}) == "ann@example.org"
-    assert len(sent) == 1
+    assert await send.run({"address": "ann@example.org"}) == 1
 
 
 async def main() -> None:

@@ -1,20 +1,25 @@
 """Watching what runs, and holding, resuming or ending it."""
 
 import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from mageflow import Context, Mageflow, Status, chain, swarm
+from mageflow import Context, Mageflow, Node, Status, chain, swarm
 from mageflow.errors import RunCanceled, WaitTimeout
 
 mf = Mageflow()
-gate = asyncio.Event()
-begun = asyncio.Event()
 
 
 @mf.task
-async def wait_for_gate(number: int = 0) -> int:
-    begun.set()
-    await gate.wait()
+async def wait_for(gate: Path, number: int = 0) -> int:
+    while not await asyncio.to_thread(gate.exists):
+        await asyncio.sleep(0.01)
     return number
+
+
+async def begun(node: Node[int]) -> None:
+    while await node.status() != Status.ACTIVE:
+        await asyncio.sleep(0.01)
 
 
 @mf.task
@@ -22,12 +27,11 @@ async def double(number: int) -> int:
     return number * 2
 
 
-async def holding() -> None:
-    gate.clear()
-    run = await chain(wait_for_gate, double).start({"number": 4})
-    await begun.wait()
+async def holding(gate: Path) -> None:
+    run = await chain(wait_for.sign(gate=gate), double).start({"number": 4})
+    await begun(run[0])
     await run.suspend()  # what runs goes on; nothing below begins
-    gate.set()
+    gate.touch()
     await run[0].wait()
     assert await run.status() == Status.SUSPENDED
     assert await run[1].status() == Status.SUSPENDED
@@ -35,21 +39,18 @@ async def holding() -> None:
     assert await run.result(timeout=10) == 8
 
 
-async def stopping() -> None:
-    gate.clear()
-    begun.clear()
-    run = await wait_for_gate.start({"number": 4})
-    await begun.wait()
+async def stopping(gate: Path) -> None:
+    run = await wait_for.sign(gate=gate).start({"number": 4})
+    await begun(run)
     await run.interrupt()  # the body sees CancelledError, and runs again after resume()
     assert await run.status() == Status.INTERRUPTED
-    gate.set()
+    gate.touch()
     await run.resume()
     assert await run.result(timeout=10) == 4
 
 
-async def ending() -> None:
-    gate.clear()
-    run = await chain(wait_for_gate, double).start({"number": 4})
+async def ending(gate: Path) -> None:
+    run = await chain(wait_for.sign(gate=gate), double).start({"number": 4})
     assert await run.cancel() is True
     try:
         await run.result(timeout=10)
@@ -94,13 +95,12 @@ async def double_all(numbers: list[int]) -> list[int]:
     return [number * 2 for number in numbers]
 
 
-async def not_for_ever() -> None:
-    gate.clear()
-    run = await wait_for_gate.start({"number": 4})
+async def not_for_ever(gate: Path) -> None:
+    run = await wait_for.sign(gate=gate).start({"number": 4})
     try:
         await run.result(timeout=0.01)
     except WaitTimeout:
-        gate.set()  # only the waiting has ended; the run goes on
+        gate.touch()  # only the waiting has ended; the run goes on
     assert await run.result(timeout=10) == 4
 
 
@@ -115,13 +115,14 @@ async def growing() -> None:
 
 async def main() -> None:
     async with mf:
-        await holding()
-        await stopping()
-        await ending()
+        with TemporaryDirectory() as folder:
+            await holding(Path(folder, "first"))
+            await stopping(Path(folder, "second"))
+            await ending(Path(folder, "third"))
+            await not_for_ever(Path(folder, "fourth"))
         await stopping_threads()
         await finding()
         await looking()
-        await not_for_ever()
         await growing()
 
 

@@ -12,12 +12,8 @@ import pytest
 from mageflow_conformance.servers import RedisServer
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-# Those whose tasks write into variables of the process that starts them.
-IN_ONE_PROCESS = {"failures.py", "starting.py", "steering.py"}
 MOVED = [
-    path
-    for path in sorted(EXAMPLES.glob("*.py"))
-    if "async with mf" in path.read_text("utf-8") and path.name not in IN_ONE_PROCESS
+    path for path in sorted(EXAMPLES.glob("*.py")) if "async with mf" in path.read_text("utf-8")
 ]
 
 
