@@ -1,0 +1,153 @@
+"""Kinds of doing the same work, measured in one run by turns.
+
+Each kind has a worker process of its own; this process is the client of all. They take turns, a
+second or so each, so that what else the machine does meets all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+END = 5.0  # seconds that a worker may take to end
+Work = Callable[[], Awaitable[None]]
+Side = tuple[str, int, Work]  # kind, tasks, and what has them run
+
+
+@dataclass
+class Cost:
+    """Of one kind in one workload: a value for each round."""
+
+    rates: list[float] = field(default_factory=list)
+    worker: list[float] = field(default_factory=list)
+    client: list[float] = field(default_factory=list)
+    server: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """ratio: the median over the rounds of the first side's rate over that of the other one in the
+    same round; low, high: the quarters. worker, client, server: microseconds of processor time for
+    a task, of the two sides."""
+
+    name: str
+    peer: str
+    tasks: int
+    per_second: float
+    peer_per_second: float
+    ratio: float
+    low: float
+    high: float
+    wanted: float
+    worker: tuple[float, float]
+    client: tuple[float, float]
+    server: tuple[float, float]
+
+
+def processor_time(*pids: int) -> float:
+    """Seconds that these processes, and those that they have started, have had so far."""
+    parents: dict[int, list[int]] = defaultdict(list)
+    spent: dict[int, float] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            values = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        pid = int(stat.parent.name)
+        parents[int(values[1])].append(pid)
+        spent[pid] = (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+    waiting, total = [*pids], 0.0
+    while waiting:
+        pid = waiting.pop()
+        total += spent.get(pid, 0.0)
+        waiting += parents[pid]
+    return total
+
+
+class Bench:
+    """workers: the command of each kind's worker. servers: processes that all kinds use."""
+
+    def __init__(self, workers: dict[str, list[str]], servers: Iterable[int], rounds: int) -> None:
+        self._commands = workers
+        self._servers = tuple(servers)
+        self._rounds = rounds
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+
+    @contextmanager
+    def workers(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for name, command in self._commands.items():
+                process = subprocess.Popen(command)  # noqa: S603  # the command is ours
+                self._workers[name] = process
+                stack.callback(_end, process)
+            yield
+
+    async def turn(self, cost: Cost, kind: str, tasks: int, work: Work) -> None:
+        groups = (self._workers[kind].pid,), (os.getpid(),), self._servers
+        before, began = [_own(*pids) for pids in groups], time.perf_counter()
+        await work()
+        cost.rates.append(tasks / (time.perf_counter() - began))
+        spent = [_own(*pids) - had for pids, had in zip(groups, before, strict=True)]
+        for of, seconds in zip((cost.worker, cost.client, cost.server), spent, strict=True):
+            of.append(seconds / tasks * 1e6)
+
+    async def beside(self, name: str, wanted: float, sides: tuple[Side, Side]) -> Figure:
+        """Two kinds by turns, each the first in every other round."""
+        costs = [Cost(), Cost()]
+        for number in range(self._rounds):
+            for side in (0, 1) if number % 2 else (1, 0):
+                kind, tasks, work = sides[side]
+                await self.turn(costs[side], kind, tasks, work)
+        mine, other = costs
+        ratios = [a / b for a, b in zip(mine.rates, other.rates, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        of = statistics.median
+        return Figure(
+            name=name,
+            peer=sides[1][0],
+            tasks=sides[0][1],
+            per_second=of(mine.rates),
+            peer_per_second=of(other.rates),
+            ratio=middle,
+            low=low,
+            high=high,
+            wanted=wanted,
+            worker=(of(mine.worker), of(other.worker)),
+            client=(of(mine.client), of(other.client)),
+            server=(of(mine.server), of(other.server)),
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END)
+    except subprocess.TimeoutExpired:  # not all of them do as they are told
+        process.kill()
+        process.wait()
+
+
+def _own(*pids: int) -> float:
+    """As `processor_time`, without what this process has started."""
+    if pids != (os.getpid(),):
+        return processor_time(*pids)
+    return time.process_time()
+
+
+def report(figures: list[Figure]) -> str:
+    heads = "tasks/s", "peer's", "ratio", "low", "high", "wanted"
+    costs = "worker", "client", "server"
+    lines = [" " * 22 + "".join(f"{head:>9}" for head in heads + costs)]
+    for f in figures:
+        numbers = f"{f.per_second:>9,.0f}{f.peer_per_second:>9,.0f}"
+        ratios = "".join(f"{ratio:>9.2f}" for ratio in (f.ratio, f.low, f.high, f.wanted))
+        spent = "".join(f"{f'{a:.0f}/{b:.0f}':>9}" for a, b in (f.worker, f.client, f.server))
+        lines.append(f"{f.name:22}{numbers}{ratios}{spent}")
+    return "\n".join(lines)
