@@ -170,7 +170,8 @@ def test_runs_are_steered_from_another_process(
 ) -> None:
     # Given a run that is suspended while its first step runs
     start_worker()
-    run = started(lambda: chain(sign("slow", seconds=0.3), "fails"))
+    run = started(lambda: chain(sign("slow", seconds=2), "fails"))
+    eventually_sync(lambda: status(told, f"{run}/0") == "active", about="its first step")
     assert told(0, "suspend", run) == f"{run} suspended\n"
     assert told(0, "show", f"{run}/0", "--watch").endswith(" done\n")
     assert status(told, run) == "suspended"

@@ -43,13 +43,15 @@ async def test_persistent_messages_in_durable_queues_are_there_after_a_restart_o
 ) -> None:
     # Given
     port, pid = server.port, server.pid
-    await send(server, queue=end, messages=20)
+    queue = f"outlives-{end}"
+    await send(server, queue=queue, messages=20)
+    server.settle(queue)
     # When
     getattr(server, end)()
     assert not runs(pid)
     server.start()
     # Then
-    assert await waiting(server.url, queue=end) == 20
+    assert await waiting(server.url, queue=queue) == 20
     assert (server.port, server.pid != pid) == (port, True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 from unittest.mock import patch
 
 from simulation import World, chain, check, graph, swarm, task
@@ -226,7 +227,7 @@ def test_a_wide_swarm_in_a_chain_in_a_wide_swarm_ends_and_every_task_runs_once()
 def test_what_is_told_only_after_all_has_ended_changes_nothing_any_more() -> None:
     # Given a swarm that is to be told of a failure by the next step
     world = World()
-    stops = {"stop_after_n_failures": 1, "interrupt_running": True}
+    stops: dict[str, Any] = {"stop_after_n_failures": 1, "interrupt_running": True}
     world.start(swarm(task("bad-a"), swarm(task("bad-b"), err=[task("ok-told")], **stops), **stops))
     other, inner = world.begin("/0"), world.begin("/1/0")
     with patch("mageflow_core.machine.draft.STEP_WIDTH", 1):

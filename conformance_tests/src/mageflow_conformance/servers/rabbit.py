@@ -96,11 +96,19 @@ class RabbitServer(LocalServer):
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
         }
 
-    def settle(self) -> None:
+    def settle(self, *queues: str) -> None:
         """Wait until the quorum queues that there are have been written down, which it does once a
         second: killed before that it has them without a leader for ever after, and answers nobody
-        who uses one (seen with 3.10)."""
-        eventually_sync(self._has_settled, within=SETTLES, about="quorum queues on disk")
+        who uses one (seen with 3.10). queues: names of others, of which it would know nothing."""
+
+        def settled() -> bool:
+            return self._has_settled() and all(map(self._has_written, queues))
+
+        eventually_sync(settled, within=SETTLES, about="queues on disk")
+
+    def _has_written(self, queue: str) -> bool:
+        files = [*self.folder.glob("*/LATEST.LOG"), *self.folder.glob("*/rabbit_durable_queue.*")]
+        return any(queue.encode() in file.read_bytes() for file in files)
 
     def _has_settled(self) -> bool:
         for names in self.folder.glob("*/quorum/*/names.dets"):

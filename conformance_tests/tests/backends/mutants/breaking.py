@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from mageflow_conformance.stores.harness import Times
 from mageflow_conformance.stores.harnesses import redis
 from mageflow_core import Mageflow
 
@@ -70,6 +71,11 @@ def instead(owner: Any, name: str, value: Any) -> None:
 
 def in_script(part: str, said: str, now: str) -> None:
     """Have the store's scripts say something else, in one of the files that they are made of."""
-    changes: Any = (*redis.SHORTENED.get(part, ()), (said, now))
-    redis.SHORTENED = {**redis.SHORTENED, part: changes}
+    before = redis.changes
+
+    def changes(times: Times) -> dict[str, list[tuple[str, str]]]:
+        others = before(times)
+        return {**others, part: [*others.get(part, ()), (said, now)]}
+
+    redis.changes = changes
     redis.shortened.cache_clear()

@@ -104,15 +104,15 @@ class RedisHarness(StoreHarness):
         await self._server.start()
 
 
-def changes(times: Times) -> dict[str, tuple[str, str]]:
+def changes(times: Times) -> dict[str, list[tuple[str, str]]]:
     """Lines of the store's scripts by their names, and how they say these times."""
     unconfirmed, resend = times.unconfirmed_after * 1000, times.resend_after * 1000
     reservation = f"{times.reservation * 1000:.0f}"
     return {
-        "effects": ("UNCONFIRMED = 10000", f"UNCONFIRMED = {unconfirmed:.0f}"),
-        "confirm": ("LONGEST = 60000", f"LONGEST = {resend:.0f}"),
-        "fire": ("tonumber(ARGV[5])", reservation),
-        "reserve": ("tonumber(ARGV[3])", reservation),
+        "effects": [("UNCONFIRMED = 10000", f"UNCONFIRMED = {unconfirmed:.0f}")],
+        "confirm": [("LONGEST = 60000", f"LONGEST = {resend:.0f}")],
+        "fire": [("tonumber(ARGV[5])", reservation)],
+        "reserve": [("tonumber(ARGV[3])", reservation)],
     }
 
 
@@ -123,8 +123,10 @@ def shortened(times: Times = SHORT) -> Steps:
 
     folder = files("mageflow_core.stores.redis") / "lua"
     instead = {}
-    for name, (said, shorter) in changes(times).items():
+    for name, pairs in changes(times).items():
         text = (folder / f"{name}.lua").read_text("utf-8")
-        assert said in text, f"{name}.lua does not say {said!r} any more"
-        instead[name] = text.replace(said, shorter)
+        for said, shorter in pairs:
+            assert said in text, f"{name}.lua does not say {said!r} any more"
+            text = text.replace(said, shorter)
+        instead[name] = text
     return Steps(instead)
