@@ -98,7 +98,7 @@ class Lane:
 
     def _works(self, victim: Doomed) -> bool:
         rows = self.stage.ledger.of(roles.SERVING)
-        return not victim.process.runs or any(row.pid == victim.process.pid for row in rows)
+        return not victim.process.runs or any(row.process == victim.process.pid for row in rows)
 
     async def _over(self, victim: Doomed, runs: Sequence[Run[Any]]) -> bool:
         return not victim.process.runs or all(
@@ -110,7 +110,7 @@ class Lane:
         pid = victim.process.pid
 
         async def began() -> bool:
-            if any(row.pid == pid for row in self.stage.ledger.of(BEGUN)):
+            if any(row.process == pid for row in self.stage.ledger.of(BEGUN)):
                 return True
             await ended(self.stage, await start(self.stage))
             return False

@@ -69,7 +69,7 @@ async def threads_beside_the_loop(stage: Stage) -> None:
         await stage.kept(each)
     (ended,) = stage.ledger.of(ENDED, below=run.id)
     assert begun.t < last.t < ended.t
-    assert {row.pid for row in (begun, last, ended)} == {worker.pid}
+    assert {row.process for row in (begun, last, ended)} == {worker.pid}
     loop, thread = stage.ledger.of(ABOUT)
     assert loop.more["thread"] != thread.more["thread"]
 
@@ -312,7 +312,7 @@ async def side_by_side(stage: Stage) -> None:
     assert [await run.result(timeout=30) for run in runs] == list(range(8))
     rows = stage.ledger.of(BEGUN, task="meet") + stage.ledger.of(ENDED, task="meet")
     assert at_once(rows) == 8
-    assert {row.pid for row in rows} == {worker.pid}
+    assert {row.process for row in rows} == {worker.pid}
     for run in runs:
         await stage.kept(run)
 
@@ -336,7 +336,7 @@ async def slots(stage: Stage) -> None:
         await each.result(timeout=40)
     by_pid: dict[int, list[Row]] = {}
     for row in stage.ledger.rows():
-        by_pid.setdefault(row.pid, []).append(row)
+        by_pid.setdefault(row.process, []).append(row)
     most = {pid: at_once(rows) for pid, rows in by_pid.items()}
     assert max(most.values()) <= 3, most
     met = stage.ledger.of(BEGUN, task="meet") + stage.ledger.of(ENDED, task="meet")
@@ -383,5 +383,5 @@ async def exits(stage: Stage) -> None:
             assert len(stage.ledger.of(BEGUN, below=run.id)) == 1
     after = await stage.mf.start(call("step"))
     assert await after.result(timeout=20) == {"n": 1}
-    assert {row.pid for row in stage.ledger.of(BEGUN)} == {worker.pid}
+    assert {row.process for row in stage.ledger.of(BEGUN)} == {worker.pid}
     worker.must_run()
