@@ -16,6 +16,7 @@ from celery.exceptions import Ignore
 
 from mageflow_celery.brokers import POOLS_REFUSED, Broker, general_warnings
 from mageflow_celery.deliveries import PREFIX, Deliveries, outcome_of
+from mageflow_celery.discretion import be_discreet
 from mageflow_celery.home import Home
 from mageflow_celery.jobs import Jobs, Strategies, find_jobs_in
 from mageflow_celery.lanes import Lane, Lanes, Outgoing
@@ -62,6 +63,7 @@ class Attached:
         app.steps["consumer"].add(Listening)
         setattr(app, MARK, self)
         _listen()
+        be_discreet()
 
     # --- in processes that run tasks ------------------------------------------------------------
     @property

@@ -24,7 +24,8 @@ from mageflow_conformance.servers import RabbitServer, RedisServer
 from mageflow_core.settings import Settings
 
 REDELIVERY = 3.0  # seconds
-PROCESSES = 4
+SLOTS = 4  # of workers that are told nothing else: each is a process
+MOST = 40
 Record = Callable[[int, int], object]
 
 
@@ -32,7 +33,7 @@ class CeleryNatives:
     """A task of Celery's on an app that is as Celery's own documentation makes it."""
 
     def __init__(self, app: Celery, record: Record) -> None:
-        @app.task(name="suite:native_add")  # type: ignore[untyped-decorator]
+        @app.task(name="suite:native_add", shared=False)  # type: ignore[untyped-decorator]
         def native_add(a: int, b: int = 1) -> int:
             record(a, b)
             return a + b
@@ -104,28 +105,28 @@ class CeleryHarness(Harness):
             "url": self.url,
             "queue": f"{namespace}.jobs",
             "pool": self.pool,
-            "processes": PROCESSES,
         }
         if self.redelivery is not None:
             said["redeliver_after"] = self.redelivery
-        return {self.backend: said}
+        if self.pool != "prefork":
+            return {self.backend: said}
+        return {"slots": SLOTS, self.backend: {**said, "processes": MOST}}
 
     def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:
-        said = self.settings(namespace)[self.backend]
-        return {self.backend: {**said, "serves": list(names)}}
+        settings = self.settings(namespace)
+        return {**settings, self.backend: {**settings[self.backend], "serves": list(names)}}
 
     def unreachable(self, port: int) -> dict[str, Any]:
         scheme = self.url.partition("://")[0]
         return {self.backend: {"url": f"{scheme}://suite:{SECRET}@127.0.0.1:{port}"}}
 
     def natives(self, namespace: str, record: Any) -> CeleryNatives:
-        queue = f"{namespace}.native"
-        said = CelerySettings.model_validate({**self.settings(namespace)["celery"], "queue": queue})
+        said = CelerySettings(url=self.url, pool=self.pool, queue=f"{namespace}.native")
         app = make_app(said, Settings.load(backend="asyncio", namespace=namespace))
         return CeleryNatives(app, record)
 
     def command(self, module: str) -> list[str]:
-        options = [f"--pool={self.pool}", "--concurrency=2", "--without-gossip", "--without-mingle"]
+        options = [f"--pool={self.pool}", "--concurrency=1", "--without-gossip", "--without-mingle"]
         app = [sys.executable, "-m", "celery", "-A", f"{module}:client"]
         return [*app, "worker", *options]
 

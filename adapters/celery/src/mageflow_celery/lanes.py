@@ -19,6 +19,8 @@ from mageflow_celery.brokers import Broker
 log = logging.getLogger("mageflow.celery")
 T = TypeVar("T")
 
+NOT_FOUND = "404"  # of a queue that nobody has made yet
+
 # Of a parent process. One that were collected here would close what the two share.
 _inherited: list[object] = []
 
@@ -147,7 +149,7 @@ class Lane:
                 try:
                     count += channel.queue_declare(queue, passive=True).message_count
                 except connection.channel_errors as error:
-                    if getattr(error, "code", 404) not in (404, None):
+                    if str(getattr(error, "reply_code", "")) != NOT_FOUND:
                         raise
         return count
 

@@ -313,5 +313,5 @@ async def logs(stage: Stage) -> None:
     assert where == [(run.id, run[0].key, "confide", attempt) for attempt in (1, 2)]
     assert any(run[1].key in row.more["text"] for row in lines), "of the job that came wrongly"
     leaked = [row.more["text"] for row in lines if MIDDLE in row.more["text"]]
-    assert leaked == []
+    assert leaked == [], leaked
     assert MIDDLE not in worker.log.read_text("utf-8", "replace")
