@@ -52,7 +52,7 @@ class Attached:
         self.serves = serves
         self.host: Host | None = None
         self.sending = Lanes(app, broker, SEND)
-        self.deliveries = Deliveries(self._send_again)
+        self.deliveries: Deliveries = Deliveries(self._send_again)
         # What runs at the end of a worker has as long as that takes, where Celery's own command
         # has started it; `None`: as the app's settings say.
         self.grace: float | None = math.inf

@@ -56,7 +56,11 @@ class CeleryHarness(Harness):
     pool: ClassVar[Pool] = "prefork"
     server_class: ClassVar[type[RedisServer | RabbitServer]]
     packages: ClassVar[tuple[str, ...]] = ("celery", "kombu")
-    modules = ("celery.app.base", "celery.apps.worker", "celery.concurrency.prefork")
+    modules: ClassVar[tuple[str, ...]] = (
+        "celery.app.base",
+        "celery.apps.worker",
+        "celery.concurrency.prefork",
+    )
     context = "celery.app.task:Context"
     forks = True
 

@@ -157,7 +157,10 @@ class Home:
         if self._leaving is None:
             self._leaving = self._loop.create_task(self._leave(0))
         elif self._hurrying is None:
-            self._hurrying = self._loop.create_task(self._host.end(0))  # type: ignore[arg-type]
+            self._hurrying = self._loop.create_task(self._end_at_once())
+
+    async def _end_at_once(self) -> None:
+        await self._host.end(0)
 
     def _finish(self, grace: float | None) -> None:
         if self._finishing is None:

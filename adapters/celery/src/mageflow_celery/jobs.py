@@ -74,8 +74,8 @@ class JobRegistry(TaskRegistry):  # type: ignore[misc]
 
     jobs: Jobs
 
-    def __missing__(self, name: str) -> Any:
-        if not isinstance(name, str) or not name.startswith(PREFIX):
+    def __missing__(self, name: Any) -> Any:
+        if not str(name).startswith(PREFIX):
             return super().__missing__(name)
         task = self[name] = self.jobs.make(name)
         return task
@@ -96,8 +96,8 @@ class Strategies(dict[str, Any]):
         super().__init__(consumer.strategies)
         self._consumer = consumer
 
-    def __missing__(self, name: str) -> Any:
-        if not isinstance(name, str) or not name.startswith(PREFIX):
+    def __missing__(self, name: Any) -> Any:
+        if not str(name).startswith(PREFIX):
             raise KeyError(name)
         app = self._consumer.app
         strategy = self[name] = app.tasks[name].start_strategy(app, self._consumer)

@@ -12,7 +12,6 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from celery import Celery
-from kombu import Connection
 
 from mageflow_celery.brokers import Broker
 
@@ -44,7 +43,7 @@ class Lane:
         self._broker = broker
         self._timeout = timeout
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        self._connection: Connection | None = None
+        self._connection: Any = None
         self._producer: Any = None
         self._thread = threading.Thread(target=self._run, name="mageflow celery", daemon=True)
         self._thread.start()
@@ -78,7 +77,7 @@ class Lane:
         connection = self._app.connection_for_write()
         return (*connection.recoverable_connection_errors, *connection.recoverable_channel_errors)
 
-    def connection(self) -> Connection:
+    def connection(self) -> Any:
         if self._connection is None:
             made = self._app.connection_for_write(
                 connect_timeout=self._timeout,
@@ -145,7 +144,7 @@ class Lane:
         connection = self.connection()
         count = 0
         for queue in queues:
-            with connection.channel() as channel:
+            with self._channel(connection) as channel:
                 try:
                     count += channel.queue_declare(queue, passive=True).message_count
                 except connection.channel_errors as error:
@@ -153,11 +152,15 @@ class Lane:
                         raise
         return count
 
+    def _channel(self, connection: Any) -> Any:
+        """A new one: an error closes it."""
+        return connection.channel()
+
     def _drop(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None
         if connection is not None:
             try:
-                connection.collapse() if hasattr(connection, "collapse") else connection.release()
+                connection.collapse()
             except Exception as error:  # noqa: BLE001 - of whatever library the broker uses
                 log.debug("a connection was not closed in order: %s", error)
 
@@ -166,7 +169,7 @@ class Lanes:
     """One lane at a time in each process, for coroutines."""
 
     def __init__(self, app: Celery, broker: Broker, timeout: float) -> None:
-        self._make = lambda: Lane(app, broker, timeout)
+        self._make: Callable[[], Lane] = lambda: Lane(app, broker, timeout)
         self._lane: Lane | None = None
         self._pid = 0
 
@@ -181,7 +184,7 @@ class Lanes:
     async def call(self, function: Callable[[Lane], T], within: float) -> T:
         """Raises `TimeoutError` where it takes longer; it may be done all the same."""
         lane = self._here()
-        future = lane.call(lambda: function(lane))
+        future: Future[T] = lane.call(lambda: function(lane))
         try:
             async with asyncio.timeout(within):
                 return await asyncio.wrap_future(future)

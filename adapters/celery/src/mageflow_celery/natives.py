@@ -123,12 +123,13 @@ def _body(task: Task) -> Callable[..., Any]:
 def _retry(task: Task) -> Retry:
     """What Celery would do after `self.retry()`, or what `autoretry_for` names. A delay that a
     call of it says itself is not known here."""
-    backoff = float(getattr(task, "retry_backoff", False) or 0)
+    options: Any = task  # has these where it was given them
+    backoff = float(getattr(options, "retry_backoff", False) or 0)
     retries = UNLIMITED if task.max_retries is None else task.max_retries
     said: dict[str, Any] = {"delay": float(task.default_retry_delay), "factor": 1.0, "jitter": 0}
     most = said["delay"]
-    if backoff and getattr(task, "autoretry_for", ()):
-        most = float(getattr(task, "retry_backoff_max", 600))
-        jitter = bool(getattr(task, "retry_jitter", True))
+    if backoff and getattr(options, "autoretry_for", None):
+        most = float(getattr(options, "retry_backoff_max", 600))
+        jitter = bool(getattr(options, "retry_jitter", True))
         said = {"delay": max(1.0, backoff), "factor": 2.0, "jitter": int(jitter)}
     return Retry(retries=retries, max_delay=most, on=(RetryRequested,), **said)

@@ -45,7 +45,7 @@ async def recorded(stage: Stage) -> tuple[Ended, list[str]]:
     expected, broken = await ended(stage, await start(stage))
     assert not broken, broken
     await worker.stop()
-    return expected, sorted({*hits.names(worker.pid)})
+    return expected, sorted({name for pid in hits.pids() for name in hits.names(pid)})
 
 
 @dataclass(frozen=True)

@@ -346,8 +346,8 @@ async def slots(stage: Stage) -> None:
 
 @requirement(
     "B-EXEC-11",
-    "Never more bodies run in threads of a process at the same time than `threads` says; coroutines "
-    "run beside them, as far as slots are free.",
+    "Never more bodies run in threads of one process at the same time than `threads` says; "
+    "coroutines run beside them, as far as slots are free.",
 )
 async def limited_threads(stage: Stage) -> None:
     await stage.worker(slots=8, threads=2)

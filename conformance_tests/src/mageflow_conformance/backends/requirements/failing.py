@@ -157,7 +157,7 @@ async def taken_and_not_begun(stage: Stage) -> None:
     await stage.ledger.has(BEGUN, slots)
     await victim.kill()
     assert len(stage.ledger.of(BEGUN)) == slots
-    heir = await stage.worker()
+    heir = await stage.worker(slots=jobs)
     await stage.ledger.has(BEGUN, slots + jobs, within=20)
     open_gate(stage.ledger, "go")
     fences = [(await run.result(timeout=20))["n"] for run in runs]
@@ -251,7 +251,7 @@ async def _works_again(stage: Stage, pid: int) -> None:
 )
 async def leaves_in_time(stage: Stage) -> None:
     bodies, more = 5, 15
-    leaver = await stage.worker()
+    leaver = await stage.worker(slots=bodies)
     held = [await stage.mf.start(call("await_gate", gate="go")) for _ in range(bodies - 1)]
     starting = await stage.mf.start(call("start_behind_gate", gate="go"))
     await stage.ledger.has(BEGUN, bodies)
@@ -287,11 +287,11 @@ async def leaves_in_time(stage: Stage) -> None:
     settings={"shutdown_grace": 0.3},
 )
 async def leaves_too_early(stage: Stage) -> None:
-    leaver = await stage.worker()
+    leaver = await stage.worker(slots=6)
     tasks = ("await_gate", "await_gate_and_heed")
     runs = [await stage.mf.start(call(each, gate="go")) for each in tasks for _ in range(3)]
     await stage.ledger.has(BEGUN, len(runs))
-    stays = await stage.worker()
+    stays = await stage.worker(slots=6)
     await leaver.stop()
     assert len(stage.ledger.of(STOPPED)) == len(runs)
     await stage.ledger.has(BEGUN, 2 * len(runs), within=20)
