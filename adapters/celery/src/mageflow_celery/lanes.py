@@ -160,7 +160,7 @@ class Lane:
         connection, self._connection, self._producer = self._connection, None, None
         if connection is not None:
             try:
-                connection.collapse()
+                connection.release()
             except Exception as error:  # noqa: BLE001 - of whatever library the broker uses
                 log.debug("a connection was not closed in order: %s", error)
 
