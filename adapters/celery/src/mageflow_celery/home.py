@@ -52,6 +52,7 @@ class Home:
         self._close = close
         self._loop: asyncio.AbstractEventLoop
         self._ready = asyncio.Event()  # a worker; or one never more
+        self._stopping = asyncio.Event()
         self._over = asyncio.Event()
         self._hosting: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -126,15 +127,17 @@ class Home:
 
     async def _be_host(self) -> None:
         fails = 0
-        while not self._ready.is_set():
+        while not self._stopping.is_set():
             try:
                 await self._host.begin(slots=self._slots)
                 self._ready.set()
+                return
             except Exception as error:  # noqa: BLE001 - of whatever the app is made of
                 pause = PAUSES[min(fails, len(PAUSES) - 1)]
                 fails += 1
                 log.error("process %d cannot work, and tries again: %s", self.pid, error)  # noqa: TRY400
-                await asyncio.sleep(pause)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), pause)
 
     def leave(self) -> None:
         """Take part in nothing new. What runs has as long as this home's `grace`, or, where that
@@ -143,7 +146,10 @@ class Home:
             self._leaving = self._loop.create_task(self._leave(self._grace))
 
     async def _leave(self, grace: float | None) -> None:
+        self._stopping.set()
         if self._hosting is not None:
+            # A worker that has only just told of itself would not tell that it leaves.
+            await asyncio.wait([self._hosting], timeout=UNWIND)
             self._hosting.cancel()
             await asyncio.gather(self._hosting, return_exceptions=True)
         try:
