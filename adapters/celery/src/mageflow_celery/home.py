@@ -130,14 +130,15 @@ class Home:
         while not self._stopping.is_set():
             try:
                 await self._host.begin(slots=self._slots)
-                self._ready.set()
-                return
             except Exception as error:  # noqa: BLE001 - of whatever the app is made of
                 pause = PAUSES[min(fails, len(PAUSES) - 1)]
                 fails += 1
                 log.error("process %d cannot work, and tries again: %s", self.pid, error)  # noqa: TRY400
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause)
+            else:
+                self._ready.set()
+                return
 
     def leave(self) -> None:
         """Take part in nothing new. What runs has as long as this home's `grace`, or, where that

@@ -83,6 +83,8 @@ class Mageflow:
         self.instead: Mageflow | None = None  # works in this one's place; see `ambient.standing_in`
         # The backends that it is opened to work on, embedded ones aside; `True` for all.
         self.serves: bool | frozenset[str] = False
+        # Those that it has started in processes of their own; see `Capabilities.own_processes`.
+        self.elsewhere: frozenset[str] = frozenset()
         self._site: Site | None = None
         self._leaving: Site | None = None  # is being closed, and its bodies may still run
         self._opening: asyncio.Lock | None = None

@@ -38,6 +38,7 @@ async def serve(app: Mageflow, stop: asyncio.Event | None) -> None:
             await serving.run()
     finally:
         app.serves = False
+        app.elsewhere = frozenset()
 
 
 def check_serves(app: Mageflow) -> None:
@@ -90,7 +91,7 @@ class Serving:
                 for serving in self._elsewhere.values():
                     serving.cancel()
             ended = await asyncio.gather(*self._elsewhere.values(), return_exceptions=True)
-            if self._is_open():
+            if self._is_open() or (self._elsewhere and self._app.is_open):
                 await self._app.close(grace=grace)
         for error in ended:
             if isinstance(error, Exception):
@@ -122,6 +123,8 @@ class Serving:
             self._elsewhere[name] = asyncio.create_task(serving)
         if backends:
             self._app.serves = frozenset(settings.backends) - backends.keys()
+            self._app.elsewhere = frozenset(backends)
+            log.info("%s works, in processes of its own", ", ".join(backends))
 
     # --- in this one ----------------------------------------------------------------------------
     async def _opened(self, stopping: asyncio.Task[Any]) -> Site | None:
