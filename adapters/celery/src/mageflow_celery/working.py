@@ -111,7 +111,7 @@ def _work(attached: Attached, hurry: Leash, options: dict[str, Any], parent: int
     set_pdeathsig("SIGKILL")
     if os.getppid() != parent:  # it has died before that was said
         return
-    sys.__stdout__ = sys.__stderr__  # where Celery says that it stops; the other one is the app's
+    vars(sys)["__stdout__"] = sys.__stderr__  # where it says that it stops; the other is the app's
     hurry.hold()
     attached.hurry = hurry
     attached.grace = None

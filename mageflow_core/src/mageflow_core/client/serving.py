@@ -98,7 +98,7 @@ class Serving:
                 raise error
 
     async def _work_here(self, stopping: asyncio.Task[Any]) -> None:
-        if self._app.serves:
+        if self._app.serves or not self._elsewhere:
             site = await self._opened(stopping)
             if site is not None:
                 await self._work(site, stopping)
