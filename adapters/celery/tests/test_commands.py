@@ -176,6 +176,23 @@ async def test_a_cold_end_of_celerys_puts_back_what_runs(any_bench: Bench, place
 
 
 @on("redis")
+async def test_what_celery_terminates_is_put_back(any_bench: Bench, place: Place) -> None:
+    # Given a body that runs in a child of a worker
+    place.start(*CELERY, "-c", "1")
+    client = await any_bench.client()
+    run = await client.start(TaskSignature(task="hold", args={"name": "go"}))
+    await eventually(place.noted, within=40)
+    # When somebody has Celery revoke its job and terminate it
+    job = f"{run.id}.1.1"
+    await asyncio.to_thread(client.native.control.revoke, job, terminate=True)
+    # Then it begins once more, with the same attempt: to end a run is to cancel it
+    await eventually(lambda: len(place.noted()) == 2, within=40)
+    place.let("go")
+    assert await run.result(timeout=20) == "go"
+    assert [note[1] for note in place.noted()] == ["1", "1"]
+
+
+@on("redis")
 async def test_native_calls_are_run_beside_flows(any_bench: Bench, place: Place) -> None:
     place.start(*CELERY, "-c", "1")
     client = any_bench.app()

@@ -100,10 +100,14 @@ def test_priorities_are_those_of_the_broker(
     assert broker.caps.priority is (expected[0] is not None)
 
 
-def test_an_eager_app_is_refused() -> None:
-    native = Celery("eager", broker=REDIS, set_as_current=False)
-    native.conf.task_always_eager = True
-    with pytest.raises(ConfigurationError, match="task_always_eager"):
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("task_always_eager", True), ("task_protocol", 1), ("accept_content", ["pickle"])],
+)
+def test_an_app_whose_workers_would_never_see_a_job_is_refused(setting: str, value: Any) -> None:
+    native = Celery("other", broker=REDIS, set_as_current=False)
+    native.conf[setting] = value
+    with pytest.raises(ConfigurationError, match=setting):
         Mageflow(native, store=REDIS, warn_unclosed=False)
 
 

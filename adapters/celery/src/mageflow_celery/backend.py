@@ -68,7 +68,8 @@ class CeleryBackend(TaskManager):
 
     @classmethod
     def wrap(cls, native: Any, settings: Settings) -> Self | None:
-        """Raises `ConfigurationError` for apps that run tasks where they are called."""
+        """Raises `ConfigurationError` for apps that run tasks where they are called, or whose
+        workers would not take jobs."""
         if not isinstance(native, Celery):
             return None
         if native.conf.task_always_eager:
@@ -76,6 +77,15 @@ class CeleryBackend(TaskManager):
                 "task_always_eager runs tasks where they are called, so that no worker would ever "
                 "see one: leave the setting out, or the Celery app, as in tests, where MageFlow's "
                 "own backend asyncio does the same"
+            )
+        if native.conf.task_protocol == 1:
+            raise ConfigurationError(
+                "task_protocol=1 has messages without headers, in which jobs say what they are of: "
+                "leave the setting out"
+            )
+        if not {"json", "application/json"} & set(native.conf.accept_content):
+            raise ConfigurationError(
+                "accept_content has its workers refuse JSON, which jobs are written in: add 'json'"
             )
         return cls(native, settings.of(cls.name, CelerySettings), settings, own=False)
 

@@ -98,7 +98,7 @@ class Lane:
             error = lost
             if error is None:
                 error = self._sent(message)
-                if isinstance(error, (OSError, *self._errors)):
+                if error is not None and isinstance(error, (OSError, *self._errors)):
                     lost = error  # and so are all that follow
             found.append(error)
         return found

@@ -115,6 +115,7 @@ def _work(attached: Attached, hurry: Leash, options: dict[str, Any], parent: int
     hurry.hold()
     attached.hurry = hurry
     attached.grace = None
+    attached.app._after_fork()  # noqa: SLF001 - of the processes that it forks itself it is told
     signals.setup_logging.connect(_leave_logging, weak=False)
     sys.exit(_worked(attached.app, options))
 
