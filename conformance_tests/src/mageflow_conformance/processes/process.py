@@ -115,7 +115,10 @@ class Process:
     def _signal_all(self, number: signal.Signals) -> None:
         """To its children as well, which are in its group."""
         self.must_run()
-        os.killpg(self.pid, number)
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:  # it was only just forked
+            os.kill(self.pid, number)
 
     def _signal(self, number: signal.Signals) -> None:
         self.must_run()
