@@ -121,7 +121,7 @@ class Attached:
         return await self.sending.call(send, SEND)
 
     # --- in a worker's main process -------------------------------------------------------------
-    def begin(self, worker: Any) -> None:
+    def begin(self) -> None:
         """A worker is about to start."""
         if self._leave is not None:
             self._leave.close()
@@ -129,7 +129,6 @@ class Attached:
         queues = self.app.amqp.queues
         if self.serves is not None and queues._consume_from is None:  # noqa: SLF001 - as with -Q
             queues.select(list(self.serves))
-        del worker
 
     def leave(self) -> None:
         """The worker stops. Tells all its processes; called in a signal handler."""
@@ -196,7 +195,7 @@ def _listen() -> None:
 def _worker_init(sender: Any = None, **_: Any) -> None:
     attached = attached_to(getattr(sender, "app", None))
     if attached is not None:
-        attached.begin(sender)
+        attached.begin()
 
 
 def _process_init(**_: Any) -> None:

@@ -21,7 +21,6 @@ class Broker:
     """own: whether the app was made by `make_app`, whose native tasks are nobody's."""
 
     title = "the broker"
-    connects: dict[str, Any] = {}  # noqa: RUF012 - of transports that nothing is known of
 
     def __init__(self, app: Celery, *, own: bool) -> None:
         self.app = app
@@ -41,8 +40,8 @@ class Broker:
     def warnings(self) -> Iterator[str]:
         """What would lose or double work, or hold it up, with the setting to change."""
         yield (
-            f"{self.app.conf.broker_url and 'this broker'} is none that MageFlow knows: what it "
-            "loses is sent again in a minute or later"
+            "broker_url names a broker that MageFlow knows nothing of: what it loses is sent again "
+            "in a minute or later"
         )
 
 
