@@ -129,7 +129,13 @@ def conformance(session: nox.Session, backend: str) -> None:
 
 
 @nox.session(default=False)
-@nox.parametrize("backend", ["taskiq-redis-list", "taskiq-nats"])
+@nox.parametrize(
+    "backend",
+    [
+        *("taskiq-redis-list", "taskiq-nats"),
+        *("celery-redis-prefork", "celery-redis-threads", "celery-rabbitmq-prefork"),
+    ],
+)
 def conformance_besides(session: nox.Session, backend: str) -> None:
     """The same on those that take time which is better spent on the others."""
     try_backend(session, backend)

@@ -18,6 +18,7 @@ class Row:
     """One thing that happened.
 
     t: seconds of the machine's monotonic clock, which all its processes share. pid: who wrote it.
+    process: the one that a nursery has started, of which the writer is a part, itself or a child.
     worker: the id of the worker in that process. what: a word. key, attempt, fence: of the body
     that it is about, where it is about one. more: what else was said.
     """
@@ -25,6 +26,7 @@ class Row:
     t: float
     pid: int
     what: str
+    process: int = 0
     worker: str | None = None
     key: str | None = None
     attempt: int | None = None
@@ -58,7 +60,8 @@ class Ledger:
         **more: Any,
     ) -> None:
         said = {"worker": worker, "key": key, "attempt": attempt, "fence": fence, "more": more}
-        row = {"t": time.monotonic(), "pid": os.getpid(), "what": what, **said}
+        here = {"pid": os.getpid(), "process": os.getsid(0)}  # each has a session of its own
+        row = {"t": time.monotonic(), **here, "what": what, **said}
         line = json.dumps({name: value for name, value in row.items() if value not in (None, {})})
         os.write(self._descriptor(), f"{line}\n".encode())
 

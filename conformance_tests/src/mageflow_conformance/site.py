@@ -36,7 +36,7 @@ class Site:
 
         def serves() -> bool:
             process.must_run()
-            return any(row.pid == process.pid for row in self.ledger.of(roles.SERVING))
+            return any(row.process == process.pid for row in self.ledger.of(roles.SERVING))
 
         try:
             await eventually(serves, within=within)

@@ -5,7 +5,8 @@ Armed by the environment alone, read once when this module is imported::
     MAGEFLOW_FAILPOINTS="runner.claimed=kill@3,dispatcher.sent=raise,reconciler.fired=pause:2.5"
     MAGEFLOW_FAILPOINTS_LOG=/tmp/hits
 
-`kill` sends SIGKILL to the process itself, `raise` raises `FailpointError`, `pause:2.5` blocks the
+`kill` sends SIGKILL to the process itself, `kill-all` to its process group, for workers that have
+children and a group of their own, `raise` raises `FailpointError`, `pause:2.5` blocks the
 thread for as many seconds. Each happens once in a process: at the n-th hit that `@n` says, else at
 the first. The log gets a line `<pid> <name>` for each hit of any point, before anything happens
 there. Where nothing is armed, a hit is a call of a function that returns.
@@ -57,7 +58,7 @@ MEANINGS: Mapping[str, str] = {
 }
 NAMES = frozenset(MEANINGS)
 
-SYNTAX = re.compile(r"([a-z.]+)=(kill|raise|pause:(\d+(?:\.\d+)?))(?:@([1-9]\d*))?")
+SYNTAX = re.compile(r"([a-z.]+)=(kill-all|kill|raise|pause:(\d+(?:\.\d+)?))(?:@([1-9]\d*))?")
 
 
 class FailpointError(RuntimeError):
@@ -75,6 +76,9 @@ class Action:
     def happen(self, name: str) -> None:
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "kill-all":
+            os.killpg(0, signal.SIGKILL)
+            time.sleep(1)  # it comes to each of a group by itself
         if self.kind == "raise":
             raise FailpointError(f"failpoint {name}, as {VARIABLE} says")
         time.sleep(self.seconds)
@@ -87,8 +91,9 @@ def parse(text: str) -> dict[str, Action]:
         found = SYNTAX.fullmatch(each)
         if found is None:
             raise SettingsError(
-                f"{VARIABLE}: {each!r} is no failpoint: expected name=kill, name=raise or "
-                "name=pause:SECONDS, each with @N for the N-th hit, separated by commas"
+                f"{VARIABLE}: {each!r} is no failpoint: expected name=kill, name=kill-all, "
+                "name=raise or name=pause:SECONDS, each with @N for the N-th hit, separated by "
+                "commas"
             )
         name, action, seconds, nth = found.groups()
         if name not in NAMES:

@@ -6,8 +6,6 @@ import asyncio
 import secrets
 import sysconfig
 import warnings
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated
 
@@ -26,10 +24,10 @@ from mageflow.cli.output import (
 )
 from mageflow.cli.patience import answered
 from mageflow.cli.shared import Namespace, given, impatient
+from mageflow.cli.working import working
 from mageflow.demo.report import counted
-from mageflow_core import Mageflow, Status
+from mageflow_core import Status
 from mageflow_core.settings import Settings
-from mageflow_core.stores.protocol import Store
 
 
 def demo(
@@ -55,23 +53,6 @@ def demo(
         warnings.simplefilter("ignore")
         where = folder or sysconfig.get_path("stdlib")
         asyncio.run(_demo(where, options, as_json=as_json))
-
-
-@asynccontextmanager
-async def working(app: Mageflow) -> AsyncIterator[Store]:
-    """Its store, while the app is open and works in this process."""
-    if app.settings.backend == "asyncio":
-        async with app:
-            yield await app.opened()
-        return
-    stop = asyncio.Event()
-    serving = asyncio.create_task(app.serve(stop=stop))
-    await asyncio.sleep(0)  # it is the worker that opens the app
-    try:
-        yield await app.opened()
-    finally:
-        stop.set()
-        await serving
 
 
 async def _demo(folder: str, options: dict[str, str], *, as_json: bool) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from mageflow.cli.checks import Check
 from mageflow.cli.shared import impatient
 from mageflow.cli.workers import tasks_of
+from mageflow.cli.working import working
 from mageflow_core import Mageflow
 from mageflow_core.backends.loader import load_backend
 from mageflow_core.errors import MageflowError, RunNotFound
@@ -77,9 +79,8 @@ async def flow_check(settings: Settings) -> Check:
     namespace = settings.namespace[: MOST - len(OWN)] + OWN
     app = Mageflow(settings=settings.model_copy(update={"namespace": namespace, "worker": True}))
     app.task(name="doctor")(answer)
-    app.serves = True  # its worker is in this process, whatever the backend
     try:
-        async with app:
+        async with _working(app):
             run = await app.start(app.registry.find("doctor"), {"question": 1}, ttl=KEPT)
             answered = await run.result(timeout=PATIENCE)
             store = await app.opened()
@@ -94,6 +95,18 @@ async def flow_check(settings: Settings) -> Check:
         left = f"runs, but its run {run.id} in namespace {namespace} has not been removed"
         return Check(name, "warning", left)
     return Check(name, "ok", f"runs; it was in namespace {namespace}, and is gone again")
+
+
+@asynccontextmanager
+async def _working(app: Mageflow) -> AsyncIterator[None]:
+    """With its worker in this process, unless its backend has processes of its own."""
+    if app.backends.of_own_processes():
+        async with working(app):
+            yield
+        return
+    app.serves = True
+    async with app:
+        yield
 
 
 async def _gone(store: Store, run_id: str) -> bool:

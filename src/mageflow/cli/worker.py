@@ -86,11 +86,12 @@ async def serve(app: Mageflow) -> None:
 
 async def _say_when_open(app: Mageflow) -> None:
     while True:
-        if app.worker_id is not None:
+        if app.worker_id is not None or app.elsewhere:
             break
         await asyncio.sleep(EVERY)
     settings = app.settings
+    who = f"worker {app.worker_id}" if app.worker_id is not None else "a worker of processes"
     say(
-        f"worker {app.worker_id} runs {counted(len(tasks_of(app.registry.names())), 'task')} of "
+        f"{who} runs {counted(len(tasks_of(app.registry.names())), 'task')} of "
         f"namespace {settings.namespace} on {settings.backend} and {safe_url(settings.store)}"
     )

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,12 +23,12 @@ from mageflow_conformance.flows import roles
 from mageflow_conformance.flows.app import furnish
 from mageflow_conformance.flows.hastening import hastened
 from mageflow_conformance.ledger import Ledger
-from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow
 
 NATIVE = "native"  # rows of a native task's body
 REFUSED = "refused"  # of a worker that could not open, with the error
 HOSTED = "CONFORMANCE_HOSTED"  # the variable that `hosted` reads
+LOOKS = 0.02  # seconds between two looks at whether a process works
 LOGGED = "logged"  # of a line that was logged, with what it says
 
 
@@ -120,19 +121,28 @@ def execute(ledger: str, command: list[str]) -> None:  # noqa: ARG001 - it is in
 
 
 async def _serve(mf: Mageflow, ledger: Ledger) -> None:
-    telling = asyncio.create_task(_tell(mf, ledger))
+    tell_of(mf, ledger)
     try:
         await mf.serve()
     except Exception as error:
         ledger.note(REFUSED, error=type(error).__name__, text=str(error))
         raise
-    finally:
-        telling.cancel()
 
 
-async def _tell(mf: Mageflow, ledger: Ledger) -> None:
-    worker = await eventually(lambda: mf.worker_id, about="a worker that is open", within=30)
-    ledger.note(roles.SERVING, worker=worker)
+def tell_of(mf: Mageflow, ledger: Ledger) -> None:
+    """Say once in each process that it works, in this one and in those that are forked from it: a
+    backend may run bodies in these alone. In a process that runs none, it is never said."""
+
+    def look() -> None:
+        while mf.worker_id is None:
+            time.sleep(LOOKS)
+        ledger.note(roles.SERVING, worker=mf.worker_id)
+
+    def begin() -> None:
+        threading.Thread(target=look, daemon=True).start()
+
+    os.register_at_fork(after_in_child=begin)
+    begin()
 
 
 class Logging(logging.Handler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import Value
 from typing import Any, Literal, Self
 
 from mageflow_conformance.ledger import Ledger
@@ -30,9 +31,10 @@ FOREIGN = "elsewhere"  # the namespace of those that come from another one
 PATIENCE = 10.0  # seconds that a delivery is held back for another one
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Rule:
-    """What is done to the next `times` deliveries of a task, in one process.
+    """What is done to the next `times` deliveries of a task, in one worker: in its process and in
+    those that are forked from it, which count together.
 
     note: nothing; the ledger tells that it came, as it does of all others. duplicate: the runner
     gets it twice at once, and once more when it is over. delay: it gets it `seconds` later.
@@ -46,6 +48,25 @@ class Rule:
     task: str
     times: int = 1
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._left = Value("i", self.times)
+        self._passed = Value("i", 0)
+
+    def take(self) -> bool:
+        """Whether it is for this delivery, of its task."""
+        with self._left.get_lock():
+            self._left.value -= 1
+            return bool(self._left.value >= 0)
+
+    def passes(self) -> None:
+        """A delivery of its task is over that nothing was done to."""
+        with self._passed.get_lock():
+            self._passed.value += 1
+
+    @property
+    def passed(self) -> int:
+        return int(self._passed.value)
 
 
 class FaultyApp(Mageflow):
@@ -72,16 +93,16 @@ class _FaultyRunner:
         self._runner = runner
         self._rules = rules
         self._ledger = ledger
-        self._passed: dict[str, asyncio.Event] = {}
 
     async def run(self, delivery: Delivery) -> Handled:
         job = delivery.job
-        rule = next((r for r in self._rules if r.task == job.task and r.times > 0), None)
+        rules = [rule for rule in self._rules if rule.task == job.task]
+        rule = next((rule for rule in rules if rule.take()), None)
         if rule is None:
             handled = await self._runner.run(delivery)
-            self._passed.setdefault(job.task, asyncio.Event()).set()
+            for each in rules:
+                each.passes()
             return handled
-        rule.times -= 1
         self._ledger.note(SEAM, do=rule.do, of=job.key, send=job.send)
         handled = await self._done(rule, delivery)
         self._ledger.note(OVER, do=rule.do, of=job.key, handled=handled.disposal.value)
@@ -108,9 +129,10 @@ class _FaultyRunner:
         elif rule.do == "delay":
             await asyncio.sleep(rule.seconds)
         elif rule.do == "reorder":
-            passed = self._passed[job.task] = asyncio.Event()
+            before = rule.passed
             async with asyncio.timeout(PATIENCE):
-                await passed.wait()
+                while rule.passed == before:  # noqa: ASYNC110 - by another process, maybe
+                    await asyncio.sleep(0.01)
         return await run(delivery)
 
 

@@ -23,8 +23,17 @@ from mageflow_conformance.site import Site
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow
 from mageflow_core.backends.capabilities import Capabilities
+from mageflow_core.stores.protocol import WorkerInfo
 
 HOSTING = "mageflow_conformance.backends.hosted"  # imported by the engine's own command alone
+
+
+def process_of(info: WorkerInfo) -> int:
+    """The one that the suite has started, of which this worker is a part."""
+    try:
+        return os.getsid(info.pid)  # each has a session of its own
+    except ProcessLookupError:
+        return info.pid
 
 
 class Stage(Site):

@@ -59,7 +59,7 @@ def _explains(evidence: Evidence, rows: Sequence[Row], row: Row, following: Row)
         return True  # a retry: it has failed, and that was taken
     if any(r.what == STOPPED and (r.pid, r.fence) == (row.pid, row.fence) for r in rows):
         return True
-    if any(fault.more["of"] == row.pid for fault in evidence.said(KILLED, FROZEN)):
+    if any(fault.more["of"] in (row.pid, row.process) for fault in evidence.said(KILLED, FROZEN)):
         return True
     if any(lost.pid == row.pid and lost.t > row.t for lost in evidence.said(LOST)):
         return True
@@ -75,7 +75,7 @@ def _crashes(evidence: Evidence, node: Told) -> Iterator[Broken]:
     killed = {fault.more["of"] for fault in evidence.said(KILLED)}
     begun = [row for row in evidence.bodies.get(node.key, ()) if row.what == BEGUN]
     died = sum(
-        row.pid in killed and not _is_over(evidence, row)
+        not killed.isdisjoint((row.pid, row.process)) and not _is_over(evidence, row)
         for row, _ in pairwise(sorted(begun, key=lambda row: row.fence or 0))
     )
     if node.view.generation == 1 and died > node.view.crashes:

@@ -22,7 +22,8 @@ class Died(AssertionError):
 
 
 class Process:
-    """Signals go to this process alone, by its id, which stays its own until its end was told.
+    """Signals go to this process alone, by its id, which stays its own until its end was told;
+    where it is frozen its children are as well.
 
     ledger: gets a row when it was killed by SIGKILL, whoever did that, and when it was frozen and
     let go on; `of` in it is the process's id.
@@ -89,12 +90,12 @@ class Process:
     # --- freezing it ----------------------------------------------------------------------------
     async def freeze(self) -> None:
         """Returns when it stands still."""
-        self._signal(signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
         await eventually(self._stopped.is_set, within=10, about=f"{self.name} that stands still")
 
     def thaw(self) -> None:
         self._note(THAWED)
-        self._signal(signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     # --------------------------------------------------------------------------------------------
     def end(self) -> None:
@@ -110,6 +111,14 @@ class Process:
         """Raises `Died` where it does not."""
         if not self.runs:
             raise Died(self.say(f"has ended with {self.ended.result()}"))
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """To its children as well, which are in its group."""
+        self.must_run()
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:  # it was only just forked
+            os.kill(self.pid, number)
 
     def _signal(self, number: signal.Signals) -> None:
         self.must_run()

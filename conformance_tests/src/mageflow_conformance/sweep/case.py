@@ -33,16 +33,21 @@ class Case:
 
 
 class Hits:
-    """What one process has written in the log of its failpoints."""
+    """What one process, and those that it has forked, have written in the log of its failpoints."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
 
     def names(self, pid: int) -> list[str]:
         """In the order in which they were hit."""
+        return [name for process, _, name in self._rows() if process == str(pid)]
+
+    def pids(self) -> list[int]:
+        return sorted({int(process) for process, _, _ in self._rows()})
+
+    def _rows(self) -> list[tuple[str, str, str]]:
         lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
-        rows = (line.partition(" ") for line in lines)
-        return [name for process, _, name in rows if process == str(pid)]
+        return [line.partition(" ") for line in lines]
 
     def cases(self, pid: int, shape: str, role: Role) -> Iterator[Case]:
         """The first hit of each point, and one in the middle of the others; of the dispatcher's an

@@ -21,6 +21,8 @@ class Capabilities:
     keeps_jobs: jobs not yet run outlive a restart of the engine, however that is configured.
     priority: runs jobs of a high priority before others that wait.
     reports_waiting: tells how many jobs no worker has taken.
+    own_processes: runs bodies in processes of its own, which host the app: the process that serves
+    only starts and ends them, and has nothing open meanwhile.
     """
 
     embedded: bool = False
@@ -33,3 +35,4 @@ class Capabilities:
     keeps_jobs: bool = False
     priority: bool = False
     reports_waiting: bool = False
+    own_processes: bool = False

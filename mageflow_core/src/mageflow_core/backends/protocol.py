@@ -11,18 +11,21 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 from mageflow_core.backends.capabilities import Capabilities
 from mageflow_core.backends.envelope import unpack
 from mageflow_core.machine import Job
+from mageflow_core.signatures.options import Retry
 
 Role = Literal["client", "worker"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
-    """A task as it is registered. native: options that only this backend knows."""
+    """A task as it is registered. retry: of a native task, when it is tried again where a flow
+    says nothing else. native: options that only this backend knows."""
 
     name: str
     fn: Callable[..., Any]
     is_async: bool
     queue: str | None = None
+    retry: Retry | None = None
     native: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -72,15 +75,17 @@ class Runner(Protocol):
 class Host(Protocol):
     """Given by the core to an adapter whose engine has worker processes of its own."""
 
-    async def begin(self) -> None:
+    async def begin(self, *, slots: int | None = None) -> None:
         """Be a worker of the app in this process, on this event loop, until `end`: what is
-        registered may be delivered to its runner from now on. Raises what opening the app does,
-        and `SettingsError` where the store is not shared."""
+        registered may be delivered to its runner from now on. slots: how many jobs it runs at
+        once, where the engine decides that, in place of the setting. Raises what opening the app
+        does, and `SettingsError` where the store is not shared."""
         ...
 
     async def end(self, grace: float | None = None) -> None:
         """Stop the bodies that still run after their grace, and leave. grace: seconds, where the
-        engine has given them time already, in place of the setting. Twice is once."""
+        engine has given them time already, in place of the setting. Twice is once; while the first
+        call lasts, another one may give less grace, and then returns at once."""
         ...
 
 
@@ -156,7 +161,11 @@ class TaskManager(Protocol):
 
     async def serve(self, *, slots: int, stop: asyncio.Event, grace: float) -> None:
         """Run jobs until `stop` is set; then take no more, and give those that run `grace`
-        seconds before they are stopped. Cancelling the call stops them at once."""
+        seconds before they are stopped. Cancelling the call stops them at once.
+
+        Where `caps.own_processes` it is also called in a process where nothing is open: it then
+        starts the processes that call the host, sees that they run, and returns when they have
+        ended. Raises `BackendError` where they end by themselves."""
         ...
 
     async def health(self) -> Health:

@@ -83,6 +83,8 @@ class Mageflow:
         self.instead: Mageflow | None = None  # works in this one's place; see `ambient.standing_in`
         # The backends that it is opened to work on, embedded ones aside; `True` for all.
         self.serves: bool | frozenset[str] = False
+        # Those that it has started in processes of their own; see `Capabilities.own_processes`.
+        self.elsewhere: frozenset[str] = frozenset()
         self._site: Site | None = None
         self._leaving: Site | None = None  # is being closed, and its bodies may still run
         self._opening: asyncio.Lock | None = None
@@ -171,7 +173,7 @@ class Mageflow:
         return known if known is not None else self._adopt(*found)
 
     def _adopt(self, spec: TaskSpec, backend: str | None) -> Task[..., Any, Any]:
-        said = {"queue": spec.queue, "backend": backend}
+        said = {"queue": spec.queue, "backend": backend, "retry": spec.retry}
         given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         options = make_options(**given) if given else NO_OPTIONS
         task: Task[..., Any, Any] = Task(spec.fn, app=self, name=spec.name, options=options)
@@ -375,9 +377,12 @@ class Mageflow:
 
     async def close(self, *, grace: float | None = None) -> None:
         """Stop the worker in this process: bodies that run get `grace` seconds to end in, by
-        default the setting `shutdown_grace`; then they are stopped."""
+        default the setting `shutdown_grace`; then they are stopped. Called while that lasts, with
+        less grace, it hurries it on, and returns at once."""
         site = self._site
         if site is None:
+            if self._leaving is not None and grace is not None:
+                self._leaving.worker.stop(grace)
             return
         here = site.loop is asyncio.get_running_loop()
         if not here and not site.loop.is_closed():
@@ -408,6 +413,11 @@ class Mageflow:
         """What a backend says of its engine, by default the first one; see `Health`."""
         site = await self._opened_site()
         return await site.backends[backend or self.settings.backends[0]].health()
+
+    @property
+    def is_open(self) -> bool:
+        """In this process, on whatever event loop."""
+        return self._site is not None
 
     @property
     def worker_id(self) -> str | None:

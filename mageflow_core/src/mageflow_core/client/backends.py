@@ -45,6 +45,18 @@ class Backends:
         made: TaskManager = load_backend(name).from_settings(self._app.settings)
         return made
 
+    def of_own_processes(self) -> dict[str, TaskManager]:
+        """Those whose engines run bodies in processes of their own; they last as long as the app
+        from now on, as they are to be the same there."""
+        found = {}
+        for name in self.names:
+            backend = self.one(name)
+            if backend.caps.own_processes:
+                if name not in self._kept:
+                    self._keep(backend)
+                found[name] = self._app.make_backend(name)
+        return found
+
     def native(self, name: str | None) -> Any:
         """The client of an engine. Its backend lasts as long as the app from now on."""
         name = name or self.names[0]

@@ -17,8 +17,11 @@ class Hosting:
         self._app = app
         self._backend = backend
 
-    async def begin(self) -> None:
+    async def begin(self, *, slots: int | None = None) -> None:
         check_serves(self._app)
+        if slots is not None:
+            settings = self._app.settings
+            self._app.settings = settings.model_copy(update={"slots": slots})
         self._app.serves = frozenset({self._backend})
         try:
             await self._app.opened()

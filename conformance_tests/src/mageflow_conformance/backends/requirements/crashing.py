@@ -45,7 +45,7 @@ async def recorded(stage: Stage) -> tuple[Ended, list[str]]:
     expected, broken = await ended(stage, await start(stage))
     assert not broken, broken
     await worker.stop()
-    return expected, sorted({*hits.names(worker.pid)})
+    return expected, sorted({name for pid in hits.pids() for name in hits.names(pid)})
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Lane:
 
     def _works(self, victim: Doomed) -> bool:
         rows = self.stage.ledger.of(roles.SERVING)
-        return not victim.process.runs or any(row.pid == victim.process.pid for row in rows)
+        return not victim.process.runs or any(row.process == victim.process.pid for row in rows)
 
     async def _over(self, victim: Doomed, runs: Sequence[Run[Any]]) -> bool:
         return not victim.process.runs or all(
@@ -110,7 +110,7 @@ class Lane:
         pid = victim.process.pid
 
         async def began() -> bool:
-            if any(row.pid == pid for row in self.stage.ledger.of(BEGUN)):
+            if any(row.process == pid for row in self.stage.ledger.of(BEGUN)):
                 return True
             await ended(self.stage, await start(self.stage))
             return False

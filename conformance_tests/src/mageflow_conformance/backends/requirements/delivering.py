@@ -238,13 +238,13 @@ async def redelivered(stage: Stage) -> None:
     def same() -> bool:
         rows: dict[int, list[Row]] = {}
         for row in stage.ledger.of(SEAM, of=runs[0].id):
-            rows.setdefault(row.pid, []).append(row)
+            rows.setdefault(row.process, []).append(row)
         sends = [{row.more["send"] for row in each} for each in rows.values()]
         return len(rows) == 2 and bool(set.intersection(*sends))
 
     await eventually(same, within=15, about="the very sending that came to the one that died")
     await ran_once(stage, runs)
-    assert {row.pid for row in stage.ledger.of(BEGUN)} == {heir.pid}
+    assert {row.process for row in stage.ledger.of(BEGUN)} == {heir.pid}
 
 
 # --- engines that die -----------------------------------------------------------------------------

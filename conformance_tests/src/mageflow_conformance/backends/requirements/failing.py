@@ -10,7 +10,7 @@ from typing import Any
 
 from mageflow_conformance.backends.doomed import doomed
 from mageflow_conformance.backends.requirement import Instead, requirement
-from mageflow_conformance.backends.stage import Stage
+from mageflow_conformance.backends.stage import Stage, process_of
 from mageflow_conformance.backends.tasks.faults import open_gate
 from mageflow_conformance.flows import call
 from mageflow_conformance.flows.load import load_on
@@ -50,7 +50,7 @@ async def before_the_body(stage: Stage) -> None:
     assert await run.result(timeout=20) == {"n": 3}
     evidence = await stage.kept(run)
     for path in ("/0", "/1"):
-        assert [row.pid for row in begun(evidence, path)] == [heir.pid]
+        assert [row.process for row in begun(evidence, path)] == [heir.pid]
 
 
 @requirement(
@@ -71,7 +71,7 @@ async def in_the_body(stage: Stage) -> None:
     for run in runs:
         assert await run.result(timeout=20) == {"n": 3}
         evidence = await stage.kept(run)
-        told = [(row.pid, row.fence, row.attempt) for row in begun(evidence, "/0")]
+        told = [(row.process, row.fence, row.attempt) for row in begun(evidence, "/0")]
         assert told == [(victim.pid, 1, 1), (heir.pid, 2, 1)]
 
 
@@ -90,12 +90,12 @@ async def beside_another(stage: Stage) -> None:
     flow = chain(call("step"), many.on_success(call("noted")), call("total"), call("step"))
     run = await stage.mf.start(flow.on_success(call("noted")), {"n": 1})
     rows = await stage.ledger.has(BEGUN, items // 3, below=run.id)
-    victim = stage.of(rows[-1].pid)
+    victim = stage.of(rows[-1].process)
     await victim.kill()
     assert await run.result(timeout=30) == {"n": 1 + sum(i * i for i in range(items))}
     evidence = await stage.kept(run)
     (total,) = stage.ledger.of(ENDED, task="total")
-    assert total.pid != victim.pid
+    assert total.process != victim.pid
     again = [key for key, rows in evidence.bodies.items() if rows[0].fence != rows[-1].fence]
     assert len(again) <= limit
     assert len(stage.ledger.of(ENDED, task="noted")) == 2
@@ -115,7 +115,7 @@ async def before_the_report(stage: Stage) -> None:
     heir = await stage.worker()
     assert await run.result(timeout=20) == {"n": 3}
     evidence = await stage.kept(run)
-    rows = [(row.what, row.pid) for row in evidence.bodies[f"{run.id}/0"]]
+    rows = [(row.what, row.process) for row in evidence.bodies[f"{run.id}/0"]]
     assert rows == [
         (what, pid) for pid in (victim.process.pid, heir.pid) for what in (BEGUN, ENDED)
     ]
@@ -136,8 +136,8 @@ async def before_the_acknowledgement(stage: Stage) -> None:
     heir = await stage.worker()
     assert await run.result(timeout=20) == {"n": 3}
     evidence = await stage.kept(run)
-    assert [row.pid for row in begun(evidence, "/0")] == [victim.process.pid]
-    assert [row.pid for row in begun(evidence, "/1")] == [heir.pid]
+    assert [row.process for row in begun(evidence, "/0")] == [victim.process.pid]
+    assert [row.process for row in begun(evidence, "/1")] == [heir.pid]
     # An engine that gives others what was never acknowledged has had time to do so.
     later = [await stage.mf.start(call("step"), {"n": n}) for n in range(20)]
     for each in later:
@@ -157,14 +157,14 @@ async def taken_and_not_begun(stage: Stage) -> None:
     await stage.ledger.has(BEGUN, slots)
     await victim.kill()
     assert len(stage.ledger.of(BEGUN)) == slots
-    heir = await stage.worker()
+    heir = await stage.worker(slots=jobs)
     await stage.ledger.has(BEGUN, slots + jobs, within=20)
     open_gate(stage.ledger, "go")
     fences = [(await run.result(timeout=20))["n"] for run in runs]
     assert sorted(fences) == [1] * (jobs - slots) + [2] * slots
     for run in runs:
         await stage.kept(run)
-    assert {row.pid for row in stage.ledger.of(ENDED)} == {heir.pid}
+    assert {row.process for row in stage.ledger.of(ENDED)} == {heir.pid}
 
 
 @requirement(
@@ -186,7 +186,7 @@ async def poison(stage: Stage) -> None:
     await stage.kept(run)
     assert [row.attempt for row in stage.ledger.of(BEGUN, task="poison")] == [1, 1]
     (warned,) = stage.ledger.of(ENDED, task="warned")
-    assert warned.pid == survivor.pid
+    assert warned.process == survivor.pid
     other = await stage.mf.start(call("step"), {"n": 1})
     await stage.kept(other)
     assert len(stage.ledger.of(KILLED)) == 2
@@ -216,7 +216,9 @@ async def zombie(stage: Stage) -> None:
     victim.thaw()
 
     def late(run: Run[Any]) -> list[Row]:
-        rows = [row for row in stage.ledger.rows() if row.pid == victim.pid and row.key == run.id]
+        rows = [
+            row for row in stage.ledger.rows() if row.process == victim.pid and row.key == run.id
+        ]
         return [row for row in rows if row.what in (ENDED, STOPPED)]
 
     for run in runs:
@@ -234,7 +236,7 @@ async def _works_again(stage: Stage, pid: int) -> None:
     async def worked() -> bool:
         run = await stage.mf.start(call("step"), {"n": 1})
         await run.settled(timeout=20)
-        return stage.ledger.of(ENDED, below=run.id)[0].pid == pid
+        return stage.ledger.of(ENDED, below=run.id)[0].process == pid
 
     await eventually(worked, within=20, about=f"something that process {pid} runs")
 
@@ -249,7 +251,7 @@ async def _works_again(stage: Stage, pid: int) -> None:
 )
 async def leaves_in_time(stage: Stage) -> None:
     bodies, more = 5, 15
-    leaver = await stage.worker()
+    leaver = await stage.worker(slots=bodies)
     held = [await stage.mf.start(call("await_gate", gate="go")) for _ in range(bodies - 1)]
     starting = await stage.mf.start(call("start_behind_gate", gate="go"))
     await stage.ledger.has(BEGUN, bodies)
@@ -257,8 +259,8 @@ async def leaves_in_time(stage: Stage) -> None:
     store = await stage.mf.opened()
 
     async def takes_nothing() -> bool:
-        (worker,) = [each for each in await store.workers() if each.pid == leaver.pid]
-        return not worker.backends
+        here = [each for each in await store.workers() if process_of(each) == leaver.pid]
+        return not any(worker.backends for worker in here)
 
     await eventually(takes_nothing, within=15, about="a worker that says that it leaves")
     stays = await stage.worker()
@@ -266,7 +268,7 @@ async def leaves_in_time(stage: Stage) -> None:
     for run in others:
         await stage.kept(run)
     assert leaver.runs
-    assert {row.pid for row in stage.ledger.of(ENDED)} == {stays.pid}
+    assert {row.process for row in stage.ledger.of(ENDED)} == {stays.pid}
     open_gate(stage.ledger, "go")
     await leaving
     for run in held:
@@ -274,7 +276,7 @@ async def leaves_in_time(stage: Stage) -> None:
         await stage.kept(run)
     started = await stage.mf.load(await starting.result(timeout=20))
     await stage.kept(started)
-    assert {row.pid for row in stage.ledger.of(ENDED, below=started.id)} == {stays.pid}
+    assert {row.process for row in stage.ledger.of(ENDED, below=started.id)} == {stays.pid}
     assert len(stage.ledger.of(BEGUN)) == bodies + more + 1
 
 
@@ -285,11 +287,11 @@ async def leaves_in_time(stage: Stage) -> None:
     settings={"shutdown_grace": 0.3},
 )
 async def leaves_too_early(stage: Stage) -> None:
-    leaver = await stage.worker()
+    leaver = await stage.worker(slots=6)
     tasks = ("await_gate", "await_gate_and_heed")
     runs = [await stage.mf.start(call(each, gate="go")) for each in tasks for _ in range(3)]
     await stage.ledger.has(BEGUN, len(runs))
-    stays = await stage.worker()
+    stays = await stage.worker(slots=6)
     await leaver.stop()
     assert len(stage.ledger.of(STOPPED)) == len(runs)
     await stage.ledger.has(BEGUN, 2 * len(runs), within=20)
@@ -297,7 +299,7 @@ async def leaves_too_early(stage: Stage) -> None:
     for run in runs:
         assert await run.result(timeout=20) == {"n": 2}
         evidence = await stage.kept(run)
-        told = [(row.pid, row.attempt) for row in begun(evidence)]
+        told = [(row.process, row.attempt) for row in begun(evidence)]
         assert told == [(leaver.pid, 1), (stays.pid, 1)]
         assert (await run.view()).crashes == 0
 
@@ -381,7 +383,7 @@ async def _in_its_process(stage: Stage) -> None:
     tasks = ("await_gate", "await_gate_in_thread")
     runs = [await stage.mf.start(call(each, gate="go")) for each in tasks]
     rows = await stage.ledger.has(BEGUN, len(runs))
-    assert {row.pid for row in rows} == {worker.pid}
+    assert {row.process for row in rows} == {worker.pid}
     open_gate(stage.ledger, "go")
     for run in runs:
         await stage.kept(run)

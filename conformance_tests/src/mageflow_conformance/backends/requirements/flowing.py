@@ -101,7 +101,7 @@ async def swarm_limit(stage: Stage) -> None:
         rows = [row for what in (BEGUN, ENDED) for row in stage.ledger.of(what, below=run.id)]
         assert at_once(rows) == limit
     held = stage.ledger.of(BEGUN, task="held")
-    assert {row.pid for row in held} == {worker.pid for worker in workers}
+    assert {row.process for row in held} == {worker.pid for worker in workers}
 
 
 @requirement(

@@ -7,7 +7,7 @@ from typing import Any
 from mageflow_conformance.backends.raising import raises
 from mageflow_conformance.backends.requirement import requirement
 from mageflow_conformance.backends.seam import OVER
-from mageflow_conformance.backends.stage import Stage
+from mageflow_conformance.backends.stage import Stage, process_of
 from mageflow_conformance.backends.steering import LEASE, LONG, begun, bodies, go, other_work
 from mageflow_conformance.flows import call
 from mageflow_conformance.witness import BEGUN, ENDED
@@ -39,7 +39,7 @@ async def jobs_apart(stage: Stage) -> None:
 
 
 def ran_in(stage: Stage, run: Run[Any]) -> set[int]:
-    return {row.pid for row in stage.ledger.of(BEGUN, below=run.id)}
+    return {row.process for row in stage.ledger.of(BEGUN, below=run.id)}
 
 
 @requirement(
@@ -66,7 +66,7 @@ async def runs_apart(stage: Stage) -> None:
             with raises(RunNotFound):
                 await getattr(stranger, verb)()
     for worker, app in workers.items():
-        assert [info.pid for info in await (await app.opened()).workers()] == [worker.pid]
+        assert {process_of(info) for info in await (await app.opened()).workers()} == {worker.pid}
     go(stage)
     assert await own.result(timeout=LONG) == {"n": 1}
     assert bodies(stage, own) == {own.id: [1]}
@@ -93,7 +93,7 @@ async def different_tasks(stage: Stage) -> None:
 
 
 def where(stage: Stage, task: str) -> set[int]:
-    return {row.pid for row in stage.ledger.of(ENDED, task=task)}
+    return {row.process for row in stage.ledger.of(ENDED, task=task)}
 
 
 @requirement(

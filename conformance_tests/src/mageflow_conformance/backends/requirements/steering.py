@@ -210,7 +210,7 @@ async def container_interrupted(stage: Stage) -> None:
     workers = {(await stage.worker(slots=3, lease=LEASE)).pid for _ in range(2)}
     run = await stage.mf.start(swarm([call("until", n=n) for n in range(9)], max_concurrency=6))
     began = await stage.ledger.has(BEGUN, 6, below=run.id, within=LONG)
-    assert {row.pid for row in began} == workers
+    assert {row.process for row in began} == workers
     assert await steer(stage, run, "interrupt")
     stopped = await stage.ledger.has(STOPPED, 6, below=run.id, within=LONG)
     assert {row.key for row in stopped} == {row.key for row in began}

@@ -49,7 +49,7 @@ async def many_at_once(stage: Stage) -> None:
     assert results == [i if i < together else i * i for i in range(count)]
     ran = stage.ledger.of(ENDED)
     assert len(ran) == len({row.key for row in ran}) == count
-    assert {row.pid for row in ran} == {worker.pid for worker in workers}
+    assert {row.process for row in ran} == {worker.pid for worker in workers}
 
 
 @requirement(
@@ -122,7 +122,7 @@ async def known_by_one(stage: Stage) -> None:
     assert results == [{"n": n + 2} for n in range(12)]
     rows = stage.ledger.of(BEGUN)
     assert len(rows) == len({row.key for row in rows}) == 24
-    assert {row.pid for row in rows} == {able.pid}
+    assert {row.process for row in rows} == {able.pid}
 
 
 @requirement(
@@ -220,7 +220,7 @@ async def other_queue(stage: Stage) -> None:
     other = await stage.worker(**settings)
     assert await run.result(timeout=30) == {"n": 3}
     await stage.kept(run)
-    assert [row.pid for row in stage.ledger.of(ENDED, task="work")] == [other.pid]
+    assert [row.process for row in stage.ledger.of(ENDED, task="work")] == [other.pid]
 
 
 # --- from a body ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from mageflow_conformance.backends.raising import raises
 from mageflow_conformance.backends.requirement import requirement
-from mageflow_conformance.backends.stage import Stage
+from mageflow_conformance.backends.stage import Stage, process_of
 from mageflow_conformance.backends.steering import LONG, begun, bodies, go, other_work
 from mageflow_conformance.flows import call
 from mageflow_conformance.ledger import Row
@@ -259,7 +259,7 @@ async def is_gone(run: Run[Any]) -> bool:
 async def wrong_clocks(stage: Stage) -> None:
     workers = [await stage.worker(skew=skew) for skew in (WRONG, -WRONG)]
     store = await stage.mf.opened()
-    clocks = {info.pid: info.started_at - store.now() for info in await store.workers()}
+    clocks = {process_of(info): info.started_at - store.now() for info in await store.workers()}
     assert clocks[workers[0].pid] > WRONG / 2 > -WRONG / 2 > clocks[workers[1].pid]
     for wrong in (WRONG, -WRONG):
         client = await stage.watch(clock=Skewed(wrong))
@@ -278,12 +278,12 @@ async def wrong_clocks(stage: Stage) -> None:
     assert stage.ledger.of(LOST) == []
     # And one whose worker is killed runs again in the other one
     lost = await begun(stage, call("until"))
-    victim = stage.of(first(stage, lost).pid)
+    victim = stage.of(first(stage, lost).process)
     await victim.kill()
     go(stage)
     assert await lost.result(timeout=LONG) == {"n": 1}
     await stage.kept(lost)
-    assert {row.pid for row in stage.ledger.of(ENDED, below=lost.id)} == others(workers, victim)
+    assert {row.process for row in stage.ledger.of(ENDED, below=lost.id)} == others(workers, victim)
 
 
 class Skewed(SystemClock):

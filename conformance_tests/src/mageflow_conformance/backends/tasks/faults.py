@@ -76,9 +76,9 @@ def _waiting_in_threads(mf: Mageflow, witness: Witness) -> None:
 def _harmful(mf: Mageflow, witness: Witness) -> None:
     @mf.task
     async def poison(ctx: Context) -> None:
-        """Kills its process."""
+        """Kills its worker, with all the processes of that."""
         with witness.body(ctx):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.killpg(0, signal.SIGKILL)
 
     @mf.task
     async def block(ctx: Context, seconds: float) -> dict[str, int]:

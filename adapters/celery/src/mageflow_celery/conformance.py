@@ -1,0 +1,164 @@
+"""How the conformance suite gets at Celery, on each broker and pool that it is tried with.
+
+Loaded by `mageflow-conformance` alone, which is not needed to run flows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+from celery import Celery
+from celery.exceptions import SecurityWarning
+
+from mageflow_celery.making import make_app
+from mageflow_celery.natives import portable
+from mageflow_celery.settings import CelerySettings, Pool
+from mageflow_conformance.backends import Harness
+from mageflow_conformance.backends.harness import SECRET
+from mageflow_conformance.servers import RabbitServer, RedisServer
+from mageflow_core.settings import Settings
+
+REDELIVERY = 3.0  # seconds
+SLOTS = 4  # of workers that are told nothing else: each is a process
+MOST = 40
+Record = Callable[[int, int], object]
+
+
+class CeleryNatives:
+    """A task of Celery's on an app that is as Celery's own documentation makes it."""
+
+    def __init__(self, app: Celery, record: Record) -> None:
+        @app.task(name="suite:native_add", shared=False)  # type: ignore[untyped-decorator]
+        def native_add(a: int, b: int = 1) -> int:
+            record(a, b)
+            return a + b
+
+        self.client = app
+        self.task = native_add
+        self.name = portable("suite:native_add")
+
+    async def call(self, a: int, b: int) -> None:
+        await asyncio.to_thread(self.task.delay, a, b)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.client.close)
+
+
+class CeleryHarness(Harness):
+    """server: made anew by each harness; worker processes only know where it is."""
+
+    backend = "celery"
+    pool: ClassVar[Pool] = "prefork"
+    server_class: ClassVar[type[RedisServer | RabbitServer]]
+    packages: ClassVar[tuple[str, ...]] = ("celery", "kombu")
+    modules: ClassVar[tuple[str, ...]] = (
+        "celery.app.base",
+        "celery.apps.worker",
+        "celery.concurrency.prefork",
+    )
+    context = "celery.app.task:Context"
+    forks = True
+
+    server: RedisServer | RabbitServer | None = None
+
+    def __init__(self, url: str = "") -> None:
+        super().__init__(url)
+        # As an error, in processes of the suite, which may be run as root.
+        warnings.filterwarnings("ignore", category=SecurityWarning)
+
+    # --- the engine -----------------------------------------------------------------------------
+    def start(self) -> None:
+        self.server = self._server()
+        self.server.start()
+        self.url = self.server.url
+
+    def _server(self) -> RedisServer | RabbitServer:
+        return self.server_class()
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+
+    def down(self) -> None:
+        assert self.server is not None, "it is restarted where it was started"
+        self.server.kill()
+
+    def up(self) -> None:
+        assert self.server is not None, "it is restarted where it was started"
+        self.server.start()
+
+    @property
+    def restarts(self) -> bool:
+        return True
+
+    def versions(self) -> dict[str, str]:
+        found = {package: version(package) for package in self.packages}
+        if self.server is not None:
+            found[self.server.kind] = self.server.version
+        return found
+
+    # --- apps -----------------------------------------------------------------------------------
+    def settings(self, namespace: str) -> dict[str, Any]:
+        said: dict[str, Any] = {
+            "url": self.url,
+            "queue": f"{namespace}.jobs",
+            "pool": self.pool,
+        }
+        if self.redelivery is not None:
+            said["redeliver_after"] = self.redelivery
+        if self.pool != "prefork":
+            return {self.backend: said}
+        return {"slots": SLOTS, self.backend: {**said, "processes": MOST}}
+
+    def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:
+        settings = self.settings(namespace)
+        return {**settings, self.backend: {**settings[self.backend], "serves": list(names)}}
+
+    def unreachable(self, port: int) -> dict[str, Any]:
+        scheme = self.url.partition("://")[0]
+        return {self.backend: {"url": f"{scheme}://suite:{SECRET}@127.0.0.1:{port}"}}
+
+    def natives(self, namespace: str, record: Any) -> CeleryNatives:
+        said = CelerySettings(url=self.url, pool=self.pool, queue=f"{namespace}.native")
+        app = make_app(said, Settings.load(backend="asyncio", namespace=namespace))
+        return CeleryNatives(app, record)
+
+    def command(self, module: str) -> list[str]:
+        options = [f"--pool={self.pool}", "--concurrency=1", "--without-gossip", "--without-mingle"]
+        app = [sys.executable, "-m", "celery", "-A", f"{module}:client"]
+        return [*app, "worker", *options]
+
+
+class RedisPreforkHarness(CeleryHarness):
+    name = "celery-redis-prefork"
+    redelivery = REDELIVERY
+    server_class = RedisServer
+    packages = (*CeleryHarness.packages, "redis")
+    modules = (*CeleryHarness.modules, "kombu.transport.redis")
+
+    def _server(self) -> RedisServer:
+        return RedisServer(persistence="aof")
+
+
+class RedisThreadsHarness(RedisPreforkHarness):
+    name = "celery-redis-threads"
+    pool = "threads"
+    forks = False
+
+
+class RabbitPreforkHarness(CeleryHarness):
+    name = "celery-rabbitmq-prefork"
+    server_class = RabbitServer
+    packages = (*CeleryHarness.packages, "amqp")
+    modules = (*CeleryHarness.modules, "kombu.transport.pyamqp")
+
+    def down(self) -> None:
+        assert isinstance(self.server, RabbitServer), "it is restarted where it was started"
+        self.server.settle()
+        super().down()

@@ -1,0 +1,62 @@
+"""Real servers, started once, and apps on them: each test has a namespace of its own."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from mageflow_conformance.servers import (
+    RabbitServer,
+    RedisServer,
+    require_rabbit,
+    require_redis,
+)
+
+DOUBLES = str(Path(__file__).parent / "doubles")
+if DOUBLES not in sys.path:
+    sys.path.insert(0, DOUBLES)
+
+from celery_bench import Bench  # noqa: E402 - from the folder that was just added
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """For stores, and for brokers where nothing else is wanted."""
+    require_redis()
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[RabbitServer]:
+    require_rabbit()
+    with RabbitServer() as server:
+        yield server
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> str:
+    return re.sub(r"\W+", "-", request.node.name).strip("-").lower()[:80]
+
+
+@pytest.fixture
+async def bench(redis: RedisServer, namespace: str) -> AsyncIterator[Bench]:
+    """Redis, and one process with threads."""
+    async with AsyncExitStack() as stack:
+        yield Bench(stack, namespace, redis.url, {"url": redis.url, "pool": "threads"})
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+async def any_bench(
+    request: pytest.FixtureRequest, redis: RedisServer, namespace: str
+) -> AsyncIterator[Bench]:
+    """Each broker in turn, with two child processes."""
+    server = {"rabbitmq": "rabbit"}.get(request.param, "redis")
+    url = request.getfixturevalue(server).url
+    async with AsyncExitStack() as stack:
+        yield Bench(stack, namespace, redis.url, {"url": url, "processes": 2})

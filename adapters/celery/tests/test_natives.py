@@ -1,0 +1,193 @@
+"""Tasks that an existing Celery app has, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery_bench import Bench
+from pydantic import BaseModel
+
+from mageflow_celery.natives import RetryRequested, portable
+from mageflow_conformance.waiting import eventually
+from mageflow_core import Retry, TaskSignature, chain, sign
+from mageflow_core.errors import TaskFailed
+from mageflow_core.signatures.ambient import entered
+
+
+@pytest.fixture
+def native(bench: Bench) -> Celery:
+    app = Celery("shop", broker=bench.store, set_as_current=False)
+    app.conf.update(
+        task_default_queue=bench.queue,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+    )
+    return app
+
+
+async def test_native_tasks_stand_in_flows_by_name_and_as_they_are(
+    bench: Bench, native: Celery
+) -> None:
+    # Given tasks that the app has by itself, one of them after MageFlow was put around it
+    @native.task(name="shop.tasks:Double", shared=False)  # type: ignore[untyped-decorator]
+    def double(n: int) -> int:
+        return 2 * n
+
+    app = bench.app(native)
+
+    @native.task(name="half", shared=False)  # type: ignore[untyped-decorator]
+    def half(n: int) -> int:
+        return n // 2
+
+    @app.task
+    async def add(n: int) -> int:
+        return n + 1
+
+    # When they are in one flow with a task of MageFlow's
+    client = await bench.client()
+    worker = await bench.worker(app, client)
+    entered.set(app)
+    flow = chain("shop.tasks.double", double, sign(half), add)
+    run = await client.start(flow, {"n": 3})
+    # Then it runs
+    assert await run.result(timeout=20) == 7
+    await worker.stop()
+    # And they are what they were
+    assert double(4) == 8
+
+
+def named(*names: str) -> Celery:
+    app = Celery("names", broker="redis://127.0.0.1:9/0", set_as_current=False)
+
+    def nothing() -> None: ...
+
+    for name in names:
+        app.task(name=name, shared=False)(nothing)
+    return app
+
+
+def test_names_are_made_portable_and_the_first_one_keeps_its_name(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert portable("shop.tasks:Send_Mail") == "shop.tasks.send_mail"
+    with caplog.at_level(logging.WARNING):
+        app = bench.app(named("shop:pay", "shop.Pay"))
+        assert app.registry.find("shop.pay") is not None
+    assert "'shop.Pay' cannot be signed" in caplog.text or "'shop:pay' cannot" in caplog.text
+
+
+def test_what_celery_has_itself_is_no_task_of_a_flow(bench: Bench) -> None:
+    app = bench.app(named("shop.pay"))
+    names = {task.name for task in app.registry}
+    assert "shop.pay" in names
+    assert not [name for name in names if name.startswith("celery.")]
+
+
+class Order(BaseModel):
+    amount: int
+
+
+async def test_the_request_and_its_retries_are_those_of_the_flow(
+    bench: Bench, native: Celery, tmp_path: Path
+) -> None:
+    # Given tasks that ask Celery for their attempt, and for another one
+    notes = tmp_path / "notes"
+
+    def note(*said: Any) -> None:
+        with notes.open("a") as file:
+            print(*said, file=file)
+
+    @native.task(  # type: ignore[untyped-decorator]
+        name="bound", bind=True, max_retries=2, default_retry_delay=0.05, shared=False
+    )
+    def bound(self: Any, n: int) -> int:
+        note("bound", self.request.retries, self.request.called_directly)
+        if self.request.retries < 2:
+            raise self.retry(exc=ValueError("again"))
+        return n + int(self.request.retries)
+
+    @native.task(  # type: ignore[untyped-decorator]
+        name="auto",
+        autoretry_for=(OSError,),
+        max_retries=1,
+        default_retry_delay=0.05,
+        shared=False,
+    )
+    def auto(n: int) -> int:
+        note("auto")
+        raise OSError("never there")
+
+    @native.task(name="plain", max_retries=5, shared=False)  # type: ignore[untyped-decorator]
+    def plain(n: int) -> int:
+        note("plain")
+        raise ValueError("which Celery would not retry")
+
+    @native.task(name="model", pydantic=True, shared=False)  # type: ignore[untyped-decorator]
+    def model(order: Order) -> Order:
+        return Order(amount=order.amount + 1)
+
+    client = await bench.client()
+    await bench.worker(bench.app(native), client)
+    # When they run in flows
+    assert await (await client.start(TaskSignature(task="bound"), {"n": 1})).result(timeout=20) == 3
+    for task, error in (("auto", "OSError"), ("plain", "ValueError")):
+        run = await client.start(TaskSignature(task=task), {"n": 1})
+        with pytest.raises(TaskFailed, match=error):
+            await run.result(timeout=20)
+    order = await client.start(TaskSignature(task="model"), {"amount": 1})
+    assert await order.result(timeout=20) == {"amount": 2}
+    # Then each was tried as often as Celery would have, and sees the attempt
+    assert notes.read_text().splitlines() == [
+        "bound 0 False",
+        "bound 1 False",
+        "bound 2 False",
+        "auto",
+        "auto",
+        "plain",
+    ]
+
+
+def test_how_a_task_is_tried_again_is_what_it_says_of_that(native: Celery) -> None:
+    from mageflow_celery.natives import Natives
+
+    @native.task(  # type: ignore[untyped-decorator]
+        name="backs.off",
+        autoretry_for=(OSError,),
+        retry_backoff=2,
+        retry_backoff_max=60,
+        retry_jitter=False,
+        max_retries=None,
+        shared=False,
+    )
+    def backs_off() -> None: ...
+
+    (spec,) = Natives(native)
+    assert spec.retry == Retry(
+        retries=1_000_000, delay=2, factor=2, max_delay=60, jitter=0, on=(RetryRequested,)
+    )
+
+
+async def test_a_native_call_knows_nothing_of_flows(
+    bench: Bench, native: Celery, tmp_path: Path
+) -> None:
+    # Given a worker of MageFlow's around an app with a task
+    notes = tmp_path / "notes"
+
+    @native.task(name="write", bind=True, shared=False)  # type: ignore[untyped-decorator]
+    def write(self: Any, text: str) -> None:
+        notes.write_text(f"{text} {self.request.is_eager} {os.getpid()}")
+
+    client = await bench.client()
+    await bench.worker(bench.app(native), client)
+    # When it is called natively
+    await asyncio.to_thread(write.delay, "hello")
+    # Then it runs as Celery runs it, and no run is made of it
+    await eventually(notes.exists, within=20)
+    await eventually(lambda: notes.read_text().startswith("hello False"), within=5)
+    assert await client.find() == []
