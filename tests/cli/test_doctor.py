@@ -84,11 +84,11 @@ def test_a_wrong_setting_is_found_and_the_rest_is_looked_at(command: Command) ->
 
 
 def test_a_backend_that_is_not_installed_is_found_with_what_to_do(command: Command) -> None:
-    (problem,) = wrong(examined(command, 1, MAGEFLOW_BACKEND="celery"))
-    assert problem["name"] == "backend: celery"
+    (problem,) = wrong(examined(command, 1, MAGEFLOW_BACKEND="temporal"))
+    assert problem["name"] == "backend: temporal"
     there = ", ".join(installed(BACKENDS))
-    assert f"no backend 'celery' is installed; installed: {there}" in problem["detail"]
-    assert "pip install mageflow-celery==" in problem["detail"]
+    assert f"no backend 'temporal' is installed; installed: {there}" in problem["detail"]
+    assert "pip install mageflow-temporal==" in problem["detail"]
 
 
 def test_a_store_that_is_not_installed_is_found_and_its_password_is_not_shown(
