@@ -144,17 +144,13 @@ class Lane:
         connection = self.connection()
         count = 0
         for queue in queues:
-            with self._channel(connection) as channel:
+            with connection.channel() as channel:  # a new one: an error closes it
                 try:
                     count += channel.queue_declare(queue, passive=True).message_count
                 except connection.channel_errors as error:
                     if str(getattr(error, "reply_code", "")) != NOT_FOUND:
                         raise
         return count
-
-    def _channel(self, connection: Any) -> Any:
-        """A new one: an error closes it."""
-        return connection.channel()
 
     def _drop(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None
