@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from mageflow_core.stores.redis.several import steps_of
+
+
+class Names:
+    """What calls of the Redis store are called, with short times too."""
+
+    def __init__(self) -> None:
+        self._by_digest = step_names()
+
+    def of(self, words: list[str]) -> Sequence[str]:
+        """Of the steps that this asks for: none where it is another command."""
+        if words[0] != "EVALSHA":
+            return ()
+        name = self._by_digest.get(words[1], words[1])
+        return [*steps_of(words)] if name == "several" else [name]
 
 
 def step_names() -> Mapping[str, str]:
@@ -24,16 +40,14 @@ class LostReply:
         self.seen = 0
         self._step = step
         self._nth = nth
-        self._names = step_names()
+        self._names = Names()
 
     def refuses(self, words: list[str]) -> bool:  # noqa: ARG002 - nothing is
         return False
 
     def loses(self, words: list[str]) -> bool:
-        if words[0] != "EVALSHA" or self._names.get(words[1]) != self._step:
-            return False
-        self.seen += 1
-        return self.seen == self._nth
+        before, self.seen = self.seen, self.seen + self._names.of(words).count(self._step)
+        return before < self._nth <= self.seen
 
     def lost(self, words: list[str]) -> None:  # noqa: ARG002 - it is the one that is meant
         self.happened.set()
@@ -45,13 +59,13 @@ class Away:
     def __init__(self, step: str) -> None:
         self.happened = asyncio.Event()
         self._step: str | None = step
-        self._names = step_names()
+        self._names = Names()
 
     def back(self) -> None:
         self._step = None
 
     def refuses(self, words: list[str]) -> bool:
-        refused = words[0] == "EVALSHA" and self._names.get(words[1]) == self._step
+        refused = self._step in self._names.of(words)
         if refused:
             self.happened.set()
         return refused
@@ -68,11 +82,10 @@ class Counting:
 
     def __init__(self) -> None:
         self.steps: Counter[str] = Counter()
-        self._names = step_names()
+        self._names = Names()
 
     def refuses(self, words: list[str]) -> bool:
-        if words[0] == "EVALSHA":
-            self.steps[self._names.get(words[1], words[1])] += 1
+        self.steps.update(self._names.of(words))
         return False
 
     def loses(self, words: list[str]) -> bool:  # noqa: ARG002 - nothing is

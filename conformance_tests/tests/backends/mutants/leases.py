@@ -20,7 +20,7 @@ from mageflow_core.runtime.failing import failed
 from mageflow_core.runtime.renewal import Renewal
 from mageflow_core.runtime.runner import Runner
 from mageflow_core.runtime.upkeep import LoopUpkeep
-from mageflow_core.stores.redis.link import Call
+from mageflow_core.stores.redis.call import Call
 from mageflow_core.stores.redis.store import RedisStore
 from mageflow_core.stores.redis.upkeep import Upkeep
 from mageflow_core.stores.redis.wire import Wire

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from comparing import altered, compared
+from comparing import Limits, altered, compared
 from simulation import World, chain, graph, run_now, swarm, task
 
 from mageflow_conformance.servers import RedisServer
+from mageflow_core.errors import StoreError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,6 +65,36 @@ def test_what_differs_is_noticed(part: str, text: str, by: str) -> None:
     # Given
     with altered(part, text, by), pytest.raises(AssertionError, match=r"in Redis|published"):
         # When
+        play()
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ("making", "signatures = {}"),
+        ("draft", "draft.texts = {}"),
+        ("draft", "draft.nodes = {}"),
+        ("draft", "draft.changed = {}"),
+        ("draft", "draft.writes = {}"),
+        ("effects", "effects.events, effects.signals, effects.parked = nil, nil, nil"),
+        ("effects", "effects.ended = nil"),
+    ],
+)
+def test_what_a_step_leaves_to_the_next_of_its_call_is_noticed(part: str, text: str) -> None:
+    # Given
+    names, values = (words.split(", ") for words in text.split(" = "))
+    kept = (f"{name} or {value}" for name, value in zip(names, values, strict=True))
+    with (
+        Limits(company=True).hold(),
+        altered(part, text, f"{', '.join(names)} = {', '.join(kept)}"),
+        pytest.raises((AssertionError, StoreError)),
+    ):
+        # When
+        play()
+
+
+def test_steps_that_share_a_call_do_as_they_do_alone() -> None:
+    with Limits(company=True).hold():
         play()
 
 

@@ -14,6 +14,7 @@ from mageflow_conformance.servers import RedisServer
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Mageflow, Run, Task, chain, swarm
 from mageflow_core.machine import Status
+from mageflow_core.stores.redis.several import MOST
 
 
 @dataclass
@@ -82,15 +83,28 @@ async def test_a_task_of_a_chain_costs_two_calls_and_fourteen_commands(
     assert count.commands <= 14 * steps
 
 
-async def test_an_item_of_a_swarm_costs_two_calls_and_fourteen_commands(
+async def test_items_of_a_swarm_share_calls_and_cost_ten_commands_each(
     server: RedisServer, mf: Mageflow, noop: Task[..., Any, Any]
 ) -> None:
     items = 1_000
     with counted(server) as count:
         await ended(await swarm([noop.sign()] * items, max_concurrency=50).start())
     looks = 2 * 64  # at every bucket, by time
-    assert 2 * items < count.scripts <= 2 * items + looks
-    assert count.commands <= 14 * items
+    assert 2 * items / MOST <= count.scripts <= items / 4 + looks
+    assert count.commands <= 10 * items
+
+
+async def test_tasks_of_runs_that_go_on_side_by_side_share_calls(
+    server: RedisServer, mf: Mageflow, noop: Task[..., Any, Any]
+) -> None:
+    runs = 100
+    with counted(server) as count:
+        started = await asyncio.gather(*(chain(noop, noop, noop).start() for _ in range(runs)))
+        await asyncio.gather(*(ended(run) for run in started))
+    looks = 2 * 64
+    # A start, three claims and three reports of each.
+    assert 7 * runs / MOST <= count.scripts <= 7 * runs / 2 + looks
+    assert count.commands <= 15 * 3 * runs
 
 
 async def test_a_finished_item_of_a_swarm_takes_400_bytes_at_most(

@@ -41,6 +41,7 @@ LIMITS = st.builds(
     fields=st.sampled_from([2_000, 3, 1]),
     items=st.sampled_from([1_000, 2]),
     ranges=st.sampled_from([50, 1]),
+    company=st.booleans(),
 )
 
 

@@ -23,7 +23,7 @@ from mageflow_core.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from mageflow_core.stores.redis import link
+from mageflow_core.stores.redis.call import Call
 from mageflow_core.stores.redis.connecting import Address, _TcpConnection
 from mageflow_core.stores.redis.scripts import Script, compose
 from mageflow_core.stores.redis.wire import Wire
@@ -504,7 +504,7 @@ async def test_calls_leave_nothing_in_memory(
     # Then nothing refers to them any more
     assert [each() for each in gone] == [None] * 50
     assert wire._calls == {}
-    assert not [each for each in gc.get_objects() if isinstance(each, link.Call)]
+    assert not [each for each in gc.get_objects() if isinstance(each, Call)]
 
 
 async def test_nothing_is_told_to_the_debugger_of_the_loop(

@@ -17,6 +17,7 @@ from mageflow_conformance.waiting import eventually, eventually_sync
 from mageflow_core.errors import NotOpen, StoreDenied, StoreUnavailable
 from mageflow_core.stores.redis import link
 from mageflow_core.stores.redis import wire as wire_module
+from mageflow_core.stores.redis.call import Written
 from mageflow_core.stores.redis.connecting import Address
 from mageflow_core.stores.redis.scripts import Script
 from mageflow_core.stores.redis.wire import Wire
@@ -62,7 +63,7 @@ def attempts(wire: Wire) -> int:
 def kept_back(wire: Wire) -> int:
     """How many replies wait for replicas."""
     expected = wire._seed._link._expected if wire._seed._link is not None else ()
-    return sum(len(each.answers) for each in expected if isinstance(each, link.Written))
+    return sum(len(each.answers) for each in expected if isinstance(each, Written))
 
 
 # --- lost connections -----------------------------------------------------------------------------

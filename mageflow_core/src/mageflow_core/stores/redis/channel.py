@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from mageflow_core.errors import NotOpen, StoreDenied
+from mageflow_core.stores.redis.call import pack
 from mageflow_core.stores.redis.connecting import CONNECT_WITHIN, Address, Connection
-from mageflow_core.stores.redis.link import pack
 from mageflow_core.stores.redis.node import FIRST_PAUSE, LONGEST_PAUSE
 from mageflow_core.stores.redis.replies import REPLIES, Why, error_of, why_lost
 

@@ -4,78 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
-
-from hiredis import pack_command
+from typing import Any, NoReturn, Protocol
 
 from mageflow_core.errors import StoreUnavailable
+from mageflow_core.stores.redis.call import Call, Written, pack
 from mageflow_core.stores.redis.connecting import CONNECT_WITHIN, Address, Connection
-from mageflow_core.stores.redis.replies import REPLIES, Why, why_lost
+from mageflow_core.stores.redis.replies import REPLIES, Why, code_of, why_lost
 from mageflow_core.stores.redis.scripts import Script
-
-if TYPE_CHECKING:
-    from mageflow_core.stores.redis.node import Node
+from mageflow_core.stores.redis.several import Several, grouped
 
 STALLED = 10.0  # seconds without a reply that is owed, after which a connection counts as dead
 WAIT, WAIT_AGAIN = 1.0, 0.1  # seconds for replicas: as a rule, and once too few have answered
-
-
-class Call:
-    """What somebody waits for the reply of.
-
-    server: which one is asked; else the one that has this slot, or that of the key. once: never
-    asked again.
-    """
-
-    __slots__ = (
-        "cause",
-        "deadline",
-        "future",
-        "key",
-        "load",
-        "once",
-        "packed",
-        "redirects",
-        "script",
-        "server",
-        "slot",
-        "written",
-    )
-
-    def __init__(
-        self,
-        *words: str | float,
-        key: str = "",
-        script: Script | None = None,
-        server: Node | None = None,
-        slot: int | None = None,
-        once: bool = False,
-    ) -> None:
-        self.packed = pack(*words)
-        self.key = key
-        self.script = script
-        self.server = server
-        self.slot = slot
-        self.once = once
-        self.future: asyncio.Future[Any]
-        self.deadline = 0.0
-        self.cause = ""  # why it is not answered yet
-        self.load = False  # the server did not have its script
-        self.redirects = 0
-        self.written: Written | None = None
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class Written:
-    """Calls written together whose replies are kept back until replicas have answered."""
-
-    __slots__ = ("answers",)
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[Call, Any]] = []
 
 
 class Owner(Protocol):
@@ -98,17 +37,22 @@ class Link:
     may be on their way. A call whose caller has gone still takes its reply out of the row.
 
     Lives from `start` to the first trouble, then gives back what it could not do. replicas: how
-    many must have what scripts have written before their replies are given.
+    many must have what scripts have written before their replies are given. several: the script
+    by which calls go together that may; what fails in company is asked again alone.
     """
 
-    def __init__(self, address: Address, owner: Owner, *, replicas: int) -> None:
+    def __init__(
+        self, address: Address, owner: Owner, *, replicas: int, several: Script | None = None
+    ) -> None:
         self.address = address
         self.refused: dict[str, Exception] = {}  # scripts that could not be loaded, by digest
         self._owner = owner
         self._replicas = replicas
+        self._several = several
+        self._knows_several = False
         self._wait = WAIT
         self._queue: list[Call] = []
-        self._expected: deque[Call | Script | Written] = deque()
+        self._expected: deque[Call | Several | Script | Written] = deque()
         self._flushing = True  # nothing is written before it is connected
         self._heard = 0.0
         self._why: Why | None = None
@@ -156,20 +100,22 @@ class Link:
         parts: list[bytes] = []
         written = None
         loaded = set()
-        for call in calls:
-            if call.future.done():
-                continue  # its caller has gone
-            script = call.script
+        # Who has gone asks no more.
+        asked = [call for call in calls if not call.future.done()]
+        for entry in grouped(asked, self._several):
+            script = entry.script
             if script is not None:
-                if call.load and script.sha not in loaded:
+                load = entry.load or (script is self._several and not self._knows_several)
+                if load and script.sha not in loaded:
                     loaded.add(script.sha)
+                    self._knows_several |= script is self._several
                     parts.append(pack("SCRIPT", "LOAD", script.text))
                     self._expected.append(script)
                 if self._replicas and written is None:
                     written = Written()
-            call.written = written if script is not None else None
-            parts.append(call.packed)
-            self._expected.append(call)
+            entry.written = written if script is not None else None
+            parts.append(entry.packed)
+            self._expected.append(entry)
         if written is not None:
             parts.append(pack("WAIT", self._replicas, int(self._wait * 1000)))
             self._expected.append(written)
@@ -214,18 +160,38 @@ class Link:
         self._heard = self._loop.time()
         entry = self._expected.popleft()
         if isinstance(entry, Call):
-            if entry.written is None or isinstance(reply, Exception):
-                self._owner.answered(self, entry, reply)
-            else:
-                entry.written.answers.append((entry, reply))
+            self._answered(entry, reply, entry.written)
+        elif isinstance(entry, Several):
+            self._take_several(entry, reply)
         elif isinstance(entry, Script):
             self._loaded(entry, reply)
         else:
             self._replicated(entry, reply)
 
+    def _answered(self, call: Call, reply: Any, written: Written | None) -> None:
+        if written is None or isinstance(reply, Exception):
+            self._owner.answered(self, call, reply)
+        else:
+            written.answers.append((call, reply))
+
+    def _take_several(self, several: Several, reply: Any) -> None:
+        if isinstance(reply, Exception) and code_of(reply) == "NOSCRIPT":
+            self._knows_several = False
+        replies = [reply] * len(several.calls) if isinstance(reply, Exception) else reply
+        for call, own in zip(several.calls, replies, strict=False):
+            if isinstance(own, Exception):
+                call.company = None
+                self.submit(call)
+            else:
+                self._answered(call, own, several.written)
+        for call in several.calls[len(replies) :]:
+            self.submit(call)
+
     def _loaded(self, script: Script, reply: Any) -> None:
         if isinstance(reply, Exception):
             self.refused[script.sha] = reply
+            if script is self._several:
+                self._several = None
         else:
             self.refused.pop(script.sha, None)
 
@@ -250,6 +216,8 @@ class Link:
         for entry in self._expected:
             if isinstance(entry, Call):
                 calls.append(entry)
+            elif isinstance(entry, Several):
+                calls += entry.calls
             elif isinstance(entry, Written):
                 calls += [call for call, _ in entry.answers]
         return calls + self._queue
@@ -257,9 +225,3 @@ class Link:
 
 def _over() -> StoreUnavailable:
     return StoreUnavailable("The event loop ends, and the store was not closed before that.")
-
-
-def pack(*words: str | float) -> bytes:
-    command: Any = words  # the driver's type is that of a tuple of one
-    packed: bytes = pack_command(command)
-    return packed

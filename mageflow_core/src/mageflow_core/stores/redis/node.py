@@ -8,9 +8,11 @@ import random
 from typing import Any, Protocol
 
 from mageflow_core.errors import StoreUnavailable
+from mageflow_core.stores.redis.call import Call
 from mageflow_core.stores.redis.connecting import Address
-from mageflow_core.stores.redis.link import Call, Link
+from mageflow_core.stores.redis.link import Link
 from mageflow_core.stores.redis.replies import Why
+from mageflow_core.stores.redis.scripts import Script
 
 log = logging.getLogger("mageflow.store")
 
@@ -39,10 +41,18 @@ class Node:
     """Connects at the first call. After trouble it is asked again after a pause, which becomes
     longer until it answers; meanwhile calls wait here."""
 
-    def __init__(self, address: Address, router: Router, *, replicas: int = 0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        router: Router,
+        *,
+        replicas: int = 0,
+        several: Script | None = None,
+    ) -> None:
         self.address = address
         self._router = router
         self._replicas = replicas
+        self._several = several
         self._link: Link | None = None
         self._parked: list[Call] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -57,7 +67,7 @@ class Node:
             if self._timer is not None:
                 self._parked.append(call)
                 return
-            self._link = Link(self.address, self, replicas=self._replicas)
+            self._link = Link(self.address, self, replicas=self._replicas, several=self._several)
             self._link.start()
         self._link.submit(call)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from importlib.resources import files
 from types import MappingProxyType
 
 PLACE = re.compile(r"@?\buser_script:(\d+)")
+FOLDER = files(__package__) / "lua"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -39,22 +40,25 @@ def compose(
     *,
     instead: Mapping[str, str] = NOTHING,
     lazy: Mapping[str, str] = NOTHING,
+    within: Collection[str] = (),
 ) -> Script:
     """The files `lua/<part>.lua` one after the other, each below a comment with its name.
 
     instead: texts of parts whose files are not read. lazy: parts that only fill a table, and its
-    name: they do when something is asked of it; see `lazy.lua`.
+    name: they do when something is asked of it; see `lazy.lua`. within: parts that are steps, to be
+    done one after the other; see `several.lua`.
     """
-    folder = files(__package__) / "lua"
     text, starts = "", []
     for part in parts:
         own = instead.get(part)
         if own is None:
-            own = (folder / f"{part}.lua").read_text("utf-8")
-        starts.append(text.count("\n") + 1)
+            own = (FOLDER / f"{part}.lua").read_text("utf-8")
         own += "\n" if own and not own.endswith("\n") else ""
+        starts.append(text.count("\n") + 1)
         if part in lazy:
             text += f"local {lazy[part]} = lazy(function({lazy[part]}) -- {part}\n{own}end)\n"
+        elif part in within:
+            text += f"steps['{part}'] = function() -- {part}\n{own}end\n"
         else:
             text += f"-- {part}\n{own}"
     # The server names scripts by this digest; it guards nothing.

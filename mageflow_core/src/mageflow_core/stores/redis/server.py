@@ -24,7 +24,12 @@ class Server:
     def __init__(self, address: Address, options: StoreOptions, steps: Steps) -> None:
         self.options = options
         self.keys = Keys(options.namespace)
-        self.wire = Wire(address, patience=options.patience, wait_replicas=options.wait_replicas)
+        self.wire = Wire(
+            address,
+            patience=options.patience,
+            wait_replicas=options.wait_replicas,
+            several=steps["several"],
+        )
         self._steps = steps
         self._policy = policy_text(options.policy)
         self._ahead = time.time() - time.monotonic()  # of the server's clock to that of this loop

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from mageflow_core.stores.redis.scripts import NOTHING, Script, compose
 
-BUCKET = ("clock", "names")
+BUCKET = ("clock", "fresh", "names")
 READING = (*BUCKET, "lazy", "draft", "index", "effects")
 RECORDS = (*READING, "making", "values", "parking")
 MACHINE = (
@@ -36,6 +36,9 @@ LAZY: Mapping[str, str] = {
     "growing": "growing",
 }
 
+# What many ask for at the same time.
+TOGETHER = ("create", "claim", "report")
+
 PARTS: Mapping[str, tuple[str, ...]] = {
     # steps of a run
     "stage": ("stage",),
@@ -54,6 +57,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "confirm": (*RECORDS, "confirm"),
     "unknown": (*RECORDS, "unknown"),
     "watch": (*BUCKET, "watch"),
+    "several": ("steps", *MACHINE, "queueing", "starting", *TOGETHER, "several"),
     # of a bucket
     "look": (*BUCKET, "look"),
     "overdue": (*BUCKET, "overdue"),
@@ -73,7 +77,14 @@ class Steps:
 
     def __init__(self, instead: Mapping[str, str] = NOTHING) -> None:
         self._scripts = {
-            name: compose(name, parts, instead=instead, lazy=LAZY) for name, parts in PARTS.items()
+            name: compose(
+                name,
+                parts,
+                instead=instead,
+                lazy=LAZY,
+                within=TOGETHER if name == "several" else (),
+            )
+            for name, parts in PARTS.items()
         }
 
     def __getitem__(self, name: str) -> Script:

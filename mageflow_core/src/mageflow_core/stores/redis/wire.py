@@ -10,8 +10,9 @@ from typing import Any
 from redis.exceptions import NoPermissionError
 
 from mageflow_core.errors import NotOpen, StoreBroken, StoreError, StoreUnavailable
+from mageflow_core.stores.redis.call import Call
 from mageflow_core.stores.redis.connecting import Address
-from mageflow_core.stores.redis.link import Call, Link
+from mageflow_core.stores.redis.link import Link
 from mageflow_core.stores.redis.node import Node
 from mageflow_core.stores.redis.replies import (
     Meaning,
@@ -23,6 +24,7 @@ from mageflow_core.stores.redis.replies import (
 )
 from mageflow_core.stores.redis.scripts import Script
 from mageflow_core.stores.redis.slots import Place, Slots
+from mageflow_core.stores.redis.steps import TOGETHER
 
 log = logging.getLogger("mageflow.store")
 
@@ -45,14 +47,23 @@ class Wire:
     `NotOpen` before `open` and after `close`.
 
     wait_replicas: how many must have what a script has written before its reply is given, if they
-    say so within a second; if not, that is logged once a minute.
+    say so within a second; if not, that is logged once a minute. several: the script by which
+    steps go together that are asked for in one turn of the event loop.
     """
 
-    def __init__(self, address: Address, *, patience: float, wait_replicas: int = 0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        patience: float,
+        wait_replicas: int = 0,
+        several: Script | None = None,
+    ) -> None:
         self.address = address
         self.patience = patience
         self.wait_replicas = wait_replicas
-        self._seed = Node(address, self, replicas=wait_replicas)
+        self._several = several
+        self._seed = self._node(address)
         self._nodes: dict[Place, Node] = {}
         self._slots = Slots()
         self._calls: dict[Call, None] = {}  # by when their patience is over
@@ -98,8 +109,12 @@ class Wire:
     # --- calls ----------------------------------------------------------------------------------
     async def call(self, script: Script, key: str, *args: str | float) -> Any:
         """What the script gives for this key and these arguments."""
+        company = None
+        if script.name in TOGETHER:
+            # Of a cluster's keys those with one tag are together wherever they are moved.
+            company = key.partition("}")[0] if self._slots else ""
         return await self._ask(
-            Call("EVALSHA", script.sha, 1, key, *args, key=key, script=script),
+            Call("EVALSHA", script.sha, 1, key, *args, key=key, script=script, company=company),
         )
 
     async def command(self, *args: str | float, key: str) -> Any:
@@ -166,9 +181,11 @@ class Wire:
     def _node_at(self, place: Place) -> Node:
         node = self._nodes.get(place)
         if node is None:
-            address = self.address.at(*place)
-            node = self._nodes[place] = Node(address, self, replicas=self.wait_replicas)
+            node = self._nodes[place] = self._node(self.address.at(*place))
         return node
+
+    def _node(self, address: Address) -> Node:
+        return Node(address, self, replicas=self.wait_replicas, several=self._several)
 
     def _masters(self) -> list[Node]:
         return [self._node_at(place) for place in self._slots.places()] or [self._seed]

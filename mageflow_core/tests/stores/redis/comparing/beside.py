@@ -11,6 +11,8 @@ from unittest.mock import patch
 import redis
 from simulation import ManualClock
 
+from comparing.company import accompany
+from comparing.limits import Limits
 from comparing.lua import DUMP, steps
 from comparing.reference import CHANCE, FIRST_NUMBER
 from mageflow_core.machine import ClaimRequest, Job, Policy, Signal
@@ -48,7 +50,7 @@ class Beside:
         url: str,
         policy: Policy,
         clock: ManualClock,
-        lease: float,
+        limits: Limits,
     ) -> None:
         self._loop = loop
         self._clock = clock
@@ -67,7 +69,7 @@ class Beside:
         for each in self._patches:
             each.start()
         self.jobs: list[Job] = []
-        options = StoreOptions(policy=policy, clock=clock, namespace=NAMESPACE, lease=lease)
+        options = StoreOptions(policy=policy, clock=clock, namespace=NAMESPACE, lease=limits.lease)
         self.store = RedisStore(Address.parse(url), options, steps=steps(400, 65536))
         self.keeper = self.store.twin()  # renews leases and serves timers, as in a worker process
         self._handles = (self.store, self.keeper)
@@ -80,6 +82,8 @@ class Beside:
                 each.start()
                 self._patches.append(each)
             self.run(handle.open(self))
+            if limits.company:
+                accompany(handle.server, self._client)
 
     def close(self) -> None:
         for handle in self._handles:

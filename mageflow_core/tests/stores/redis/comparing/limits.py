@@ -14,13 +14,15 @@ REDIS = "mageflow_core.stores.redis"
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """lease: seconds. inline: bytes of the longest value in a field. fields: names that are sent in
-    one call. items: of a swarm, read in one call. ranges: of items that differ."""
+    one call. items: of a swarm, read in one call. ranges: of items that differ. company: whether
+    steps go with others, in one call."""
 
     lease: float = 1e9
     inline: int = 65_536
     fields: int = 2_000
     items: int = 1_000
     ranges: int = 50
+    company: bool = False
 
     current: ClassVar[Limits]
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 
 from mageflow_core.stores.redis.steps import Steps
 
+OTHER = "other"  # a namespace of which nothing is told
 # All keys are on one server, so that one clock and one list serve all slots.
 CLOCK = """
 local function clock() return tonumber(redis.call('GET', 'clock')) end
@@ -17,10 +18,11 @@ local function clock() return tonumber(redis.call('GET', 'clock')) end
 TOLD = """
 local publish = names.publish
 function names.publish(channel, text)
+  if string.find(names.tag, '{OTHER:', 1, true) then return end
   redis.call('RPUSH', 'told', channel .. ' ' .. text)
   publish(channel, text)
 end
-"""
+""".replace("OTHER", OTHER)
 # Everything in the database.
 DUMP = """
 local found = {}
@@ -58,16 +60,15 @@ def altered(part: str, text: str, by: str) -> Iterator[None]:
 @cache
 def steps(width: int, inline: int) -> Steps:
     """width: records that a step may write. inline: bytes of the longest value in a field."""
-    instead = {part: _text(part).replace(*words) for part, words in _altered.items()}
-    return Steps(
-        instead
-        | {
-            "clock": CLOCK,
-            "names": _text("names") + TOLD,
-            "draft": _set(_text("draft"), "WIDTH", width),
-            "values": _set(_text("values"), "INLINE", inline),
-        }
-    )
+    instead = {
+        "clock": CLOCK,
+        "names": _text("names") + TOLD,
+        "draft": _set(_text("draft"), "WIDTH", width),
+        "values": _set(_text("values"), "INLINE", inline),
+    }
+    for part, words in _altered.items():
+        instead[part] = instead.get(part, _text(part)).replace(*words)
+    return Steps(instead)
 
 
 def _text(part: str) -> str:

@@ -72,7 +72,7 @@ class ComparingStore(Reference):
         super().__init__(policy=policy, clock=clock, ledger=ledger, lease=limits.lease)
         self.watched = ledger is not None
         self.inline = limits.inline
-        self.beside = Beside(loop, url, policy, clock, limits.lease)
+        self.beside = Beside(loop, url, policy, clock, limits)
         self.comparison = Comparison(self)
         self.listener = Recorder()
         self._listeners.append(self.listener)

@@ -8,16 +8,20 @@
 -- `w` that somebody waits for a node of it. What is absent in a record has its default.
 local draft = {
   VERSION = 1,
-  WIDTH = 400,  -- records that one step may write
+  WIDTH = 400, -- records that one step may write
   now = clock(),
-  run = false,  -- the run's record
-  run_changed = false,
-  texts = {},   -- fields as they were read; false where there is none
-  nodes = {},   -- path -> record; false where there is none
-  changed = {}, -- paths of nodes
-  writes = {},  -- further fields and values to write
-  width = 0, looked = 0,
 }
+
+anew(function()
+  draft.run = false  -- the run's record
+  draft.run_changed = false
+  draft.texts = {}   -- fields as they were read; false where there is none
+  draft.nodes = {}   -- path -> record; false where there is none
+  draft.changed = {} -- paths of nodes
+  draft.writes = {}  -- further fields and values to write
+  draft.width, draft.looked = 0, 0
+end)
+
 local ENDED = { done = true, failed = true, canceled = true, skipped = true }
 
 -- Of nodes, of what containers know of their children, and of runs.

@@ -1,11 +1,16 @@
 -- What happens together with the changed records, and how all of it is applied.
--- Path -> a job to be sent, the number of the worker that has claimed it, or false.
-effects.stands = {}
-effects.sent = {} -- jobs in the order in which they were made
-effects.todo = {} -- {kind, path} for `containers.work_off`, in the order in which it was added
-effects.head = 1
--- timers: entry -> time, or false. events, signals, parked: lists. ended: whether some node has;
--- 'root' if it was that one. settled: whether the run is now. All absent at first.
+anew(function()
+  -- Path -> a job to be sent, the number of the worker that has claimed it, or false.
+  effects.stands = {}
+  effects.sent = {} -- jobs in the order in which they were made
+  effects.todo = {} -- {kind, path} for `containers.work_off`, in the order in which it was added
+  effects.head = 1
+  effects.timers = nil -- entry -> time, or false
+  effects.events, effects.signals, effects.parked = nil, nil, nil -- lists
+  effects.ended = nil   -- whether some node has; 'root' if it was that one
+  effects.settled = nil -- whether the run is now
+end)
+
 local UNCONFIRMED = 10000 -- ms after which a job is sent again if nobody says that it was sent
 local SOON = 15000        -- ms within which somebody looks at every bucket in any case
 

@@ -1,5 +1,7 @@
 -- What most steps do with a draft, and a claim does not: signatures, new nodes, further fields.
-local signatures = {} -- id -> what is needed here of it
+local signatures -- id -> what is needed here of it
+
+anew(function() signatures = {} end)
 
 -- Times in ms and limits.
 function draft.policy()

@@ -1,15 +1,16 @@
 -- Keys and paths. KEYS[1] is `{namespace:bucket}:r:<run id>`, or `{namespace:bucket}:` where a
 -- script works on the bucket; every other key begins with the same tag, so that one slot has all.
-local tag, run_id = string.match(KEYS[1], '^({.-}:)r?:?(.*)$')
-local names = {
-  tag = tag,
-  run_id = run_id,
+local names = { WAITING = 1e13, CLAIMED = 1e14 }
+
+anew(function()
+  local tag, run_id = string.match(KEYS[1], '^({.-}:)r?:?(.*)$')
+  names.tag, names.run_id = tag, run_id
   -- Where each node with an open job stands, by score: to be sent again at that time (unconfirmed);
   -- WAITING plus when it is overdue in a backend's queue; CLAIMED plus the number of its worker.
-  jobs = tag .. 'jobs', WAITING = 1e13, CLAIMED = 1e14,
-  due = tag .. 'due',
-  leases = tag .. 'leases',
-}
+  names.jobs = tag .. 'jobs'
+  names.due = tag .. 'due'
+  names.leases = tag .. 'leases'
+end)
 
 -- Parts of a path begin with '/' or '~'; see `mageflow_core.names`.
 local parents = {}
@@ -26,5 +27,5 @@ end
 
 -- Channels begin with the namespace alone.
 function names.publish(channel, text)
-  redis.call('PUBLISH', string.match(tag, '^{(.*:)%d+}:$') .. channel, text)
+  redis.call('PUBLISH', string.match(names.tag, '^{(.*:)%d+}:$') .. channel, text)
 end
