@@ -17,6 +17,7 @@ from mageflow_core.names import (
     is_below,
     key_of,
     parent_of,
+    portable,
     role_of,
     split_key,
 )
@@ -111,3 +112,17 @@ def test_a_portable_name_is_taken_as_it_is(name: str) -> None:
 
 def test_a_function_is_named_in_lower_case_without_its_underscores() -> None:
     assert default_name("_LoadPage") == "loadpage"
+
+
+@pytest.mark.parametrize(
+    ("native", "name"),
+    [
+        ("shop.tasks:Send_Mail", "shop.tasks.send_mail"),
+        ("__main__:go", "main__.go"),
+        ("a b/c", "a.b.c"),
+        ("x" * 200, "x" * 128),
+        ("__", ""),
+    ],
+)
+def test_a_native_name_becomes_a_portable_one(native: str, name: str) -> None:
+    assert portable(native) == name

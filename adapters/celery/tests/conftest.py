@@ -48,7 +48,7 @@ def namespace(request: pytest.FixtureRequest) -> str:
 async def bench(redis: RedisServer, namespace: str) -> AsyncIterator[Bench]:
     """Redis, and one process with threads."""
     async with AsyncExitStack() as stack:
-        yield Bench(stack, namespace, redis.url, {"url": redis.url, "pool": "threads"})
+        yield Bench(stack, namespace, redis.url, "celery", {"url": redis.url, "pool": "threads"})
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -59,4 +59,4 @@ async def any_bench(
     server = {"rabbitmq": "rabbit"}.get(request.param, "redis")
     url = request.getfixturevalue(server).url
     async with AsyncExitStack() as stack:
-        yield Bench(stack, namespace, redis.url, {"url": url, "processes": 2})
+        yield Bench(stack, namespace, redis.url, "celery", {"url": url, "processes": 2})

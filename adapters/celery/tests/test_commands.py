@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from celery_bench import Bench
 
+from mageflow_conformance.backends.place import Place
 from mageflow_conformance.waiting import eventually
 from mageflow_core import TaskSignature
 
@@ -21,64 +20,11 @@ DOUBLES = Path(__file__).parent / "doubles"
 MAGEFLOW = ("mageflow", "worker", "celery_bench.commands")
 CELERY = ("celery", "-A", "celery_bench.commands:client", "worker")
 
-Command = subprocess.Popen[str]
-
-
-class Place:
-    """Where the commands of a test are started, and where they write what they do."""
-
-    def __init__(self, bench: Bench, folder: Path) -> None:
-        self._bench = bench
-        self.notes = folder / "notes"
-        self.notes.touch()
-        self._log = folder / "log"
-        self.started: list[Command] = []
-
-    def start(self, *command: str, **variables: str) -> Command:
-        own = {name: value for name, value in os.environ.items() if name[:9] != "MAGEFLOW_"}
-        said = {f"MAGEFLOW_CELERY_{key.upper()}": str(v) for key, v in self._bench.celery.items()}
-        environment = {
-            **own,
-            **said,
-            "MAGEFLOW_BACKEND": "celery",
-            "MAGEFLOW_STORE": self._bench.store,
-            "MAGEFLOW_NAMESPACE": self._bench.namespace,
-            "BENCH_NOTES": str(self.notes),
-            "PYTHONPATH": str(DOUBLES),
-            "PYTHONUNBUFFERED": "1",
-            **variables,
-        }
-        with self._log.open("a") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=self.notes.parent,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                text=True,
-                start_new_session=True,  # it starts others
-            )
-        self.started.append(process)
-        return process
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def noted(self) -> list[list[str]]:
-        return [line.split() for line in self.notes.read_text().splitlines()]
-
-    def let(self, name: str) -> None:
-        (self.notes.parent / name).touch()
-
 
 @pytest.fixture
 def place(any_bench: Bench, tmp_path: Path) -> Iterator[Place]:
-    made = Place(any_bench, tmp_path)
-    yield made
-    for process in made.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with closing(Place(any_bench, tmp_path, DOUBLES)) as made:
+        yield made
 
 
 def on(*kinds: str) -> pytest.MarkDecorator:

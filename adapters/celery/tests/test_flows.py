@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from celery_bench import Bench, workers
+from celery_bench import Bench
 
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Context, TaskSignature, swarm
@@ -27,17 +27,18 @@ async def test_bodies_run_in_other_processes_and_several_at_once(
         return os.getpid()
 
     client = await any_bench.client()
-    worker = await any_bench.worker(app, client)
+    worker = await any_bench.worker(app)
     # When two tasks wait for each other
     flow = swarm([TaskSignature(task="meet", args={"i": i}) for i in range(2)])
     pids = await (await client.start(flow)).result(timeout=30)
     # Then each runs in a process of its own, and the app is open in none but those
     assert len({*pids, os.getpid()}) == 3
     assert app.worker_id is None
-    assert {info.pid for info in await workers(client)} == set(pids)
-    assert {info.slots for info in await workers(client)} == {1}
+    workers = await (await client.opened()).workers()
+    assert {info.pid for info in workers} == set(pids)
+    assert {info.slots for info in workers} == {1}
     await worker.stop()
-    assert await workers(client) == []
+    assert await (await client.opened()).workers() == []
 
 
 async def test_a_job_that_a_worker_does_not_know_comes_to_one_that_does(bench: Bench) -> None:
@@ -49,9 +50,9 @@ async def test_a_job_that_a_worker_does_not_know_comes_to_one_that_does(bench: B
         return ctx.task
 
     client = await bench.client()
-    await bench.worker(without, client)
+    await bench.worker(without)
     first = await client.start(TaskSignature(task="rare"))
-    await bench.worker(knows, client)
+    await bench.worker(knows)
     # When jobs of it come to either
     others = [await client.start(TaskSignature(task="rare")) for _ in range(4)]
     # Then all of them run
@@ -73,7 +74,7 @@ async def test_a_second_end_stops_what_runs_and_puts_it_back(bench: Bench, tmp_p
         return 1
 
     client = await bench.client()
-    worker = await bench.worker(app, client)
+    worker = await bench.worker(app)
     run = await client.start(TaskSignature(task="wait"))
     await eventually((tmp_path / "begun").exists, within=20)
     # When its worker is to end at once
@@ -81,5 +82,5 @@ async def test_a_second_end_stops_what_runs_and_puts_it_back(bench: Bench, tmp_p
     # Then it was stopped, and waits for another worker
     assert (tmp_path / "stopped").exists()
     assert (await run.view()).crashes == 0
-    assert await workers(client) == []
+    assert await (await client.opened()).workers() == []
     await run.cancel()

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, NotRegistered
 
-from mageflow_celery.deliveries import outcome_of
+from mageflow_celery.attached import outcome_of
 from mageflow_core import Mageflow
 from mageflow_core.backends import Disposal, Handled
 

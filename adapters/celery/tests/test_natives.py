@@ -13,7 +13,7 @@ from celery import Celery
 from celery_bench import Bench
 from pydantic import BaseModel
 
-from mageflow_celery.natives import RetryRequested, portable
+from mageflow_celery.natives import RetryRequested
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Retry, TaskSignature, chain, sign
 from mageflow_core.errors import TaskFailed
@@ -51,7 +51,7 @@ async def test_native_tasks_stand_in_flows_by_name_and_as_they_are(
 
     # When they are in one flow with a task of MageFlow's
     client = await bench.client()
-    worker = await bench.worker(app, client)
+    worker = await bench.worker(app)
     entered.set(app)
     flow = chain("shop.tasks.double", double, sign(half), add)
     run = await client.start(flow, {"n": 3})
@@ -75,7 +75,6 @@ def named(*names: str) -> Celery:
 def test_names_are_made_portable_and_the_first_one_keeps_its_name(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert portable("shop.tasks:Send_Mail") == "shop.tasks.send_mail"
     with caplog.at_level(logging.WARNING):
         app = bench.app(named("shop:pay", "shop.Pay"))
         assert app.registry.find("shop.pay") is not None
@@ -133,7 +132,7 @@ async def test_the_request_and_its_retries_are_those_of_the_flow(
         return Order(amount=order.amount + 1)
 
     client = await bench.client()
-    await bench.worker(bench.app(native), client)
+    await bench.worker(bench.app(native))
     # When they run in flows
     assert await (await client.start(TaskSignature(task="bound"), {"n": 1})).result(timeout=20) == 3
     for task, error in (("auto", "OSError"), ("plain", "ValueError")):
@@ -184,7 +183,7 @@ async def test_a_native_call_knows_nothing_of_flows(
         notes.write_text(f"{text} {self.request.is_eager} {os.getpid()}")
 
     client = await bench.client()
-    await bench.worker(bench.app(native), client)
+    await bench.worker(bench.app(native))
     # When it is called natively
     await asyncio.to_thread(write.delay, "hello")
     # Then it runs as Celery runs it, and no run is made of it

@@ -40,7 +40,8 @@ def engine(_engine: Any) -> Any:
 @pytest.fixture
 async def away(engine: Any, redis: RedisServer, namespace: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
-        yield Bench(stack, namespace, redis.url, {"url": engine.url, "pool": "threads"})
+        said = {"url": engine.url, "pool": "threads"}
+        yield Bench(stack, namespace, redis.url, "celery", said)
 
 
 def job(number: int) -> Job:
@@ -57,7 +58,7 @@ async def test_a_worker_goes_on_after_a_restart(away: Bench, engine: Any) -> Non
         return n
 
     client = await away.client()
-    await away.worker(app, client)
+    await away.worker(app)
     assert await (await client.start(TaskSignature(task="work"), {"n": 1})).result(timeout=30) == 1
     # When its engine is restarted
     await asyncio.to_thread(engine.restart)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_conformance.servers import (
     NatsServer,
     RabbitServer,
@@ -18,12 +17,6 @@ from mageflow_conformance.servers import (
     require_rabbit,
     require_redis,
 )
-
-DOUBLES = str(Path(__file__).parent / "doubles")
-if DOUBLES not in sys.path:
-    sys.path.insert(0, DOUBLES)
-
-from bench import Bench  # noqa: E402 - from the folder that was just added
 
 KINDS = ("redis-stream", "redis-list", "rabbitmq", "nats")
 
@@ -59,7 +52,7 @@ def namespace(request: pytest.FixtureRequest) -> str:
 async def bench(redis: RedisServer, namespace: str) -> AsyncIterator[Bench]:
     """Streams of Redis."""
     async with AsyncExitStack() as stack:
-        yield Bench(stack, namespace, redis.url, {"url": redis.url})
+        yield Bench(stack, namespace, redis.url, "taskiq", {"url": redis.url})
 
 
 @pytest.fixture(params=KINDS)
@@ -70,4 +63,4 @@ async def any_bench(
     server = {"rabbitmq": "rabbit", "nats": "nats"}.get(request.param, "redis")
     url = request.getfixturevalue(server).url
     async with AsyncExitStack() as stack:
-        yield Bench(stack, namespace, redis.url, {"url": url, "broker": request.param})
+        yield Bench(stack, namespace, redis.url, "taskiq", {"url": url, "broker": request.param})

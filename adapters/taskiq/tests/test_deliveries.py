@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from bench import Bench
 from taskiq import AckableMessage, Context, SimpleRetryMiddleware, TaskiqMessage
 from taskiq.acks import AckController
 from taskiq.receiver import Receiver
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_conformance.waiting import eventually
 from mageflow_core.backends import Delivery, Disposal, Handled, Job, TaskSpec
 from mageflow_taskiq import StreamBroker, TaskiqBackend
-from mageflow_taskiq.deliveries import RETURNS, Deliveries, message_of
+from mageflow_taskiq.deliveries import TaskiqDeliveries, message_of
 from mageflow_taskiq.receiver import MageReceiver
 
 JOB = Job("0" * 32, 1, 1, "work", "taskiq", None, None)
@@ -29,11 +28,8 @@ class Recording(StreamBroker):
     def __init__(self) -> None:
         super().__init__("redis://127.0.0.1:9/0")
         self.kicked: list[TaskiqMessage] = []
-        self.fails = False
 
     async def kick(self, message: Any) -> None:
-        if self.fails:
-            raise ConnectionError("gone")
         self.kicked.append(self.formatter.loads(message.message))
 
 
@@ -76,95 +72,23 @@ def broker() -> Recording:
     return Recording()
 
 
-@pytest.fixture
-def deliveries(broker: Recording) -> Deliveries:
-    return Deliveries(broker)
-
-
-@pytest.mark.parametrize("disposal", [Disposal.DONE, Disposal.SKIPPED, Disposal.FAILED])
-async def test_what_is_over_is_acknowledged(
-    broker: Recording, deliveries: Deliveries, disposal: Disposal
-) -> None:
-    deliveries.runner = runner = Answering(Handled(disposal))
+async def test_what_is_released_is_sent_as_it_was_and_acknowledged(broker: Recording) -> None:
+    deliveries = TaskiqDeliveries(broker)
     message = Message(broker)
-    await deliveries.run(message.context())
-    assert message.acknowledged == 1
-    (delivery,) = runner.given
-    assert (delivery.job, delivery.namespace) == (JOB, "mine")
-    assert isinstance(delivery.native, Context)
-
-
-async def test_what_is_released_goes_to_the_end_of_the_queue_and_then_is_acknowledged(
-    broker: Recording, deliveries: Deliveries
-) -> None:
-    # Given a job that is released, for the third time
-    deliveries.runner = Answering(Handled(Disposal.RELEASE))
-    message = Message(broker)
-    message.said.labels[RETURNS] = "2"
-    await deliveries.run(message.context())
-    # Then this delivery is over, and its slot free, before it is given back
-    assert message.acknowledged == 0
+    await deliveries.run_of(message.context())
     await eventually(lambda: message.acknowledged == 1)
-    # And what was sent is the same job, once more often released
     (again,) = broker.kicked
-    assert again.task_id == message.said.task_id
-    assert again.labels == {**message.said.labels, RETURNS: "3"}
+    changed = again.model_copy(update={"labels": message.said.labels})
+    assert changed == message.said
+    assert set(again.labels.items()) - set(message.said.labels.items()) == {("mf-returned", "1")}
 
 
-async def test_what_cannot_be_given_back_is_left_to_the_engine(
-    broker: Recording, deliveries: Deliveries, caplog: pytest.LogCaptureFixture
-) -> None:
-    deliveries.runner = Answering(Handled(Disposal.RELEASE))
-    broker.fails = True
-    message = Message(broker)
-    await deliveries.run(message.context())
-    await eventually(lambda: "could not be given back: gone" in caplog.text)
-    assert message.acknowledged == 0
-
-
-async def test_what_nobody_takes_is_left_to_the_core_in_the_end(
-    broker: Recording, deliveries: Deliveries
-) -> None:
-    deliveries.runner = Answering(Handled(Disposal.RELEASE))
-    message = Message(broker)
-    message.said.labels[RETURNS] = "100000"
-    await deliveries.run(message.context())
-    await deliveries.settle(within=5)
-    assert message.acknowledged == 1
-    assert broker.kicked == []
-
-
-async def test_a_worker_that_closes_gives_back_at_once(
-    broker: Recording, deliveries: Deliveries
-) -> None:
-    # Given jobs that came when no app was open, and which others should have
-    messages = [Message(broker) for _ in range(3)]
-    for message in messages:
-        message.said.labels[RETURNS] = "50"
-        await deliveries.run(message.context())
-    # When there is no time
-    await asyncio.wait_for(deliveries.settle(within=5), 2)
-    # Then they are with others before it is gone
-    assert len(broker.kicked) == 3
-    assert [message.acknowledged for message in messages] == [1, 1, 1]
-
-
-@pytest.mark.parametrize("labels", [{}, {"mf-key": "k"}, {"mf-key": "0" * 32, "mf-attempt": "x"}])
-async def test_a_message_that_is_no_job_is_thrown_away_and_told_of(
-    broker: Recording,
-    deliveries: Deliveries,
-    labels: dict[str, str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    deliveries.runner = runner = Answering()
-    said = TaskiqMessage(task_id="x", task_name="mageflow:work", labels=labels, args=[], kwargs={})
+async def test_a_message_that_is_no_job_is_acknowledged(broker: Recording) -> None:
+    said = TaskiqMessage(task_id="x", task_name="mageflow:work", labels={}, args=[], kwargs={})
     message = Message(broker, said)
-    with caplog.at_level(logging.ERROR):
-        handled = await deliveries.run(message.context())
+    handled = await TaskiqDeliveries(broker).run_of(message.context())
     assert handled.disposal is Disposal.SKIPPED
     assert message.acknowledged == 1
-    assert "message x was thrown away" in caplog.text
-    assert runner.given == []
 
 
 # --- through taskiq's receivers ------------------------------------------------------------------

@@ -6,8 +6,8 @@ import asyncio
 import threading
 
 import pytest
-from bench import Bench
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Context, Mageflow, Retry, ReturnValue, TaskSignature, chain, swarm
 from mageflow_core.errors import TaskFailed
@@ -142,7 +142,7 @@ async def test_a_task_that_only_another_worker_knows_comes_to_it(any_bench: Benc
 
 async def test_two_apps_may_use_one_queue(any_bench: Bench) -> None:
     # Given two namespaces whose jobs go through one queue
-    any_bench.taskiq = {**any_bench.taskiq, "queue": any_bench.queue}
+    any_bench.said = {**any_bench.said, "queue": any_bench.queue}
     results = []
     for name in ("one", "two"):
         app = any_bench.app(namespace=f"{any_bench.namespace}-{name}")

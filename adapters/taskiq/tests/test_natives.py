@@ -11,18 +11,17 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
-from bench import Bench
 from taskiq import Context as TaskiqContext
 from taskiq import InMemoryBroker, TaskiqDepends, TaskiqEvents, TaskiqState
 from taskiq.brokers.shared_broker import async_shared_broker
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Context, TaskSignature, chain, sign
 from mageflow_core.errors import ConfigurationError, UnknownArgument
 from mageflow_core.signatures.ambient import entered
 from mageflow_taskiq import StreamBroker, TaskiqBackend
-from mageflow_taskiq.natives import portable
 
 
 @pytest.fixture
@@ -243,19 +242,6 @@ async def test_of_two_tasks_with_one_portable_name_the_first_is_meant(
         assert [spec.name for _ in range(2) for spec in backend.natives()] == ["shop.send"] * 2
     (told,) = caplog.messages
     assert told.startswith("taskiq's task 'shop:Send' cannot be signed: 'shop:send' has its name")
-
-
-@pytest.mark.parametrize(
-    ("native", "name"),
-    [
-        ("shop.tasks:Send_Mail", "shop.tasks.send_mail"),
-        ("__main__:go", "main__.go"),
-        ("a b/c", "a.b.c"),
-        ("x" * 200, "x" * 128),
-    ],
-)
-def test_a_native_name_becomes_a_portable_one(native: str, name: str) -> None:
-    assert portable(native) == name
 
 
 def test_brokers_that_reach_nobody_are_refused_with_the_reason(bench: Bench) -> None:

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import pytest
-from bench import Bench
 from taskiq import BrokerMessage
 from taskiq_nats import PullBasedJetStreamBroker
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_conformance.servers import NatsServer, RedisServer
 from mageflow_conformance.waiting import eventually
 from mageflow_taskiq.engines.nats import JetStreamBroker
@@ -20,12 +20,12 @@ from mageflow_taskiq.engines.nats import JetStreamBroker
 @pytest.fixture
 async def bench(nats: NatsServer, redis: RedisServer, namespace: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
-        yield Bench(stack, namespace, redis.url, {"url": nats.url})
+        yield Bench(stack, namespace, redis.url, "taskiq", {"url": nats.url})
 
 
 @pytest.fixture
 async def broker(bench: Bench) -> AsyncIterator[JetStreamBroker]:
-    made = JetStreamBroker(bench.taskiq["url"], queue=bench.queue, redeliver_after=3600)
+    made = JetStreamBroker(bench.said["url"], queue=bench.queue, redeliver_after=3600)
     await made.startup()
     yield made
     await made.shutdown()
@@ -81,7 +81,7 @@ async def test_a_read_that_is_broken_off_loses_nothing(broker: JetStreamBroker) 
 async def test_an_existing_broker_runs_flows(bench: Bench) -> None:
     name = bench.namespace.replace(".", "_")
     broker = PullBasedJetStreamBroker(
-        bench.taskiq["url"],
+        bench.said["url"],
         subject=bench.queue,
         stream_name=name,
         durable=name,

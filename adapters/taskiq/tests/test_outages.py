@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from bench import Bench
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_conformance.servers import NatsServer, RabbitServer, RedisServer
 from mageflow_conformance.waiting import eventually
 from mageflow_core import TaskSignature
@@ -45,7 +45,8 @@ def engine(_engine: Any) -> Any:
 @pytest.fixture
 async def away(engine: Any, redis: RedisServer, namespace: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
-        yield Bench(stack, namespace, redis.url, {"url": engine.url, "broker": engine.kind})
+        said = {"url": engine.url, "broker": engine.kind}
+        yield Bench(stack, namespace, redis.url, "taskiq", said)
 
 
 def job(number: int) -> Job:

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from bench import Bench
 from taskiq_aio_pika import AioPikaBroker, Exchange, Queue
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_conformance.servers import RabbitServer, RedisServer
 from mageflow_conformance.waiting import eventually
 from mageflow_core import TaskSignature, swarm
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 async def bench(rabbit: RabbitServer, redis: RedisServer, namespace: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
-        yield Bench(stack, namespace, redis.url, {"url": rabbit.url})
+        yield Bench(stack, namespace, redis.url, "taskiq", {"url": rabbit.url})
 
 
 async def test_classic_queues_run_what_is_urgent_first(bench: Bench) -> None:
     # Given jobs that wait, the urgent ones last
-    bench.taskiq = {**bench.taskiq, "queue_type": "classic"}
+    bench.said = {**bench.said, "queue_type": "classic"}
     client = await bench.client()
     started = []
     for number, priority in enumerate(("low", "normal", "high")):
@@ -55,7 +55,7 @@ async def test_classic_queues_run_what_is_urgent_first(bench: Bench) -> None:
 async def test_a_job_for_a_queue_that_nobody_has_served_yet_waits_there(bench: Bench) -> None:
     # Given a job for a queue of its own, and a worker that serves another
     slow = f"{bench.namespace}.slow"
-    own = {**bench.taskiq, "queue": bench.queue}
+    own = {**bench.said, "queue": bench.queue}
     client = await bench.client(taskiq=own)
     run = await client.start(TaskSignature(task="work").options(queue=slow))
     other = bench.app(taskiq=own)

@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import pytest
-from bench import Bench
 from taskiq import AsyncBroker
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_core import Mageflow
 from mageflow_core.errors import ConfigurationError, SettingsError
 from mageflow_core.settings import Settings

@@ -7,10 +7,10 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from bench import Bench
 from taskiq import AckableMessage, AsyncBroker, BrokerMessage
 from taskiq_redis import RedisStreamBroker
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_conformance.servers import RedisServer
 from mageflow_conformance.waiting import eventually
 from mageflow_core import TaskSignature, swarm
@@ -193,7 +193,7 @@ async def test_what_was_taken_and_not_passed_on_is_given_back(
 async def test_queues_are_served_by_name(bench: Bench) -> None:
     # Given a worker for each of two queues
     ran: list[str] = []
-    own = {**bench.taskiq, "queue": bench.queue}
+    own = {**bench.said, "queue": bench.queue}
     for served in (bench.queue, f"{bench.namespace}.slow"):
         app = bench.app(taskiq={**own, "serves": [served]})
 

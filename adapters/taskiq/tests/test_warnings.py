@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from bench import Bench
 from taskiq import AckableMessage, AsyncBroker, BrokerMessage
 from taskiq_aio_pika import AioPikaBroker, Queue
 from taskiq_nats import NatsBroker, PullBasedJetStreamBroker
 from taskiq_redis import ListQueueBroker, PubSubBroker, RedisStreamBroker
 
+from mageflow_conformance.backends.bench import Bench
 from mageflow_taskiq import StreamBroker
 from mageflow_taskiq.engines import engine_of
 
@@ -63,7 +63,7 @@ async def test_it_is_told_to_who_starts_a_worker_and_to_nobody_else(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given a list, whose client hears nothing of it
-    bench.taskiq = {**bench.taskiq, "broker": "redis-list"}
+    bench.said = {**bench.said, "broker": "redis-list"}
     await bench.client()
     assert caplog.records == []
     # When a worker starts, then both its log and Python's warnings have it

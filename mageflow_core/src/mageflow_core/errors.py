@@ -62,7 +62,7 @@ A message names what is wrong, where, and what to do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from mageflow_core.failure import ErrorInfo
@@ -300,6 +300,21 @@ class BackendError(MageflowError):
 
 class BackendUnavailable(BackendError):
     """The backend does not answer; the jobs stay in the store and are sent again."""
+
+    @classmethod
+    def at(cls, place: str, error: BaseException, within: float) -> Self:
+        """Because of what an engine's library has raised. place: the engine and its URL without
+        passwords, for people. within: the seconds that were over where it has timed out."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, cls):
+            return error
+        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if type(error) is TimeoutError and not str(error):
+            why = f"no answer within {within:g} s"
+        made = cls(f"{place} cannot be used: {why}")
+        made.__cause__ = error
+        return made
 
 
 class PayloadTooLarge(BackendError):

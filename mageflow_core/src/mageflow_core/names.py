@@ -10,6 +10,7 @@ from mageflow_core.errors import InvalidName
 Role = Literal["root", "child", "callback", "continuation"]
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+LONGEST = 128  # characters of it
 NODE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -21,6 +22,12 @@ def check_name(name: str, what: str = "task") -> str:
             "letters, digits, '.', '_' and '-', and begin with a letter or digit"
         )
     return name
+
+
+def portable(native: str) -> str:
+    """What an engine's own name of a task is here: `shop.tasks:Send_Mail` is
+    `shop.tasks.send_mail`. Empty where nothing of it is left."""
+    return re.sub(r"[^a-z0-9._-]", ".", native.lower()).lstrip("._-")[:LONGEST]
 
 
 def default_name(function_name: str) -> str:

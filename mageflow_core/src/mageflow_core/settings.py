@@ -33,7 +33,7 @@ from mageflow_core.machine import Policy
 from mageflow_core.names import check_name
 from mageflow_core.urls import EXPECTED, safe_url, scheme_of
 
-__all__ = ["Settings", "safe_url"]
+__all__ = ["Names", "Settings", "safe_url"]
 
 PREFIX = "MAGEFLOW_"
 ARGUMENTS = "the arguments"
@@ -62,6 +62,16 @@ Count = Annotated[int, Field(ge=1), NoFlag]
 CountOrZero = Annotated[int, Field(ge=0), NoFlag]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), NoFlag]
 SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False), NoFlag]
+
+
+def _split(said: object) -> object:
+    if isinstance(said, str):
+        return tuple(filter(None, (name.strip() for name in said.split(","))))
+    return said
+
+
+# For settings of backends: in a variable of the environment names have commas between them.
+Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):

@@ -12,16 +12,15 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery._state import get_current_app
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, TaskPredicate
 
 from mageflow_celery.brokers import POOLS_REFUSED, Broker, general_warnings
-from mageflow_celery.deliveries import PREFIX, Deliveries, outcome_of
 from mageflow_celery.discretion import be_discreet
 from mageflow_celery.home import Home
 from mageflow_celery.jobs import Jobs, Strategies, find_jobs_in
 from mageflow_celery.lanes import Lane, Lanes, Outgoing
 from mageflow_celery.leash import Leash
-from mageflow_core.backends import Host, Job
+from mageflow_core.backends import JOB, Deliveries, Delivery, Disposal, Handled, Host, Job
 from mageflow_core.errors import ConfigurationError
 
 log = logging.getLogger("mageflow.celery")
@@ -103,16 +102,16 @@ class Attached:
         error = outcome_of(handled)
         if error is not None:
             raise error
-        if handled.disposal != "done":
+        if handled.disposal is not Disposal.DONE:
             raise Ignore(f"this delivery was {handled.disposal.value}")
 
-    async def _send_again(self, job: Job, headers: Mapping[str, str]) -> None:
-        (error,) = await self.send([self.outgoing(job, headers)])
+    async def _send_again(self, delivery: Delivery, headers: Mapping[str, str]) -> None:
+        (error,) = await self.send([self.outgoing(delivery.job, headers)])
         if error is not None:
             raise error
 
     def outgoing(self, job: Job, headers: Mapping[str, str]) -> Outgoing:
-        return Outgoing(PREFIX + job.task, job.id, headers, job.queue, self.broker.priority(job))
+        return Outgoing(JOB + job.task, job.id, headers, job.queue, self.broker.priority(job))
 
     async def send(self, messages: list[Outgoing]) -> list[Exception | None]:
         def send(lane: Lane) -> list[Exception | None]:
@@ -145,6 +144,17 @@ class Attached:
     def warnings(self) -> Iterator[str]:
         yield from self.broker.warnings()
         yield from general_warnings(self.app, own=self.broker.own)
+
+
+def outcome_of(handled: Handled) -> Exception | None:
+    """What Celery is to take for the error of a job; never one that tells Celery to do something
+    else than to fail."""
+    if handled.disposal is not Disposal.FAILED:
+        return None
+    error = handled.error
+    if isinstance(error, Exception) and not isinstance(error, (TaskPredicate, MemoryError)):
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}" if error else "the task has failed")
 
 
 class Listening(bootsteps.StartStopStep):  # type: ignore[misc]

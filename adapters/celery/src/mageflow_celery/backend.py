@@ -182,11 +182,4 @@ class CeleryBackend(TaskManager):
         return f"{self._broker.title} at {safe_url(url)}"
 
     def _unavailable(self, error: BaseException, within: float = START) -> BackendUnavailable:
-        if isinstance(error, BackendUnavailable):
-            return error
-        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if type(error) is TimeoutError and not str(error):
-            why = f"no answer within {within:g} s"
-        made = BackendUnavailable(f"{self._place} cannot be used: {why}")
-        made.__cause__ = error
-        return made
+        return BackendUnavailable.at(self._place, error, within)

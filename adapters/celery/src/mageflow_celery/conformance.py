@@ -8,19 +8,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
 
 from mageflow_celery.making import make_app
-from mageflow_celery.natives import portable
 from mageflow_celery.settings import CelerySettings, Pool
-from mageflow_conformance.backends import Harness
+from mageflow_conformance.backends import ServerHarness
 from mageflow_conformance.backends.harness import SECRET
 from mageflow_conformance.servers import RabbitServer, RedisServer
+from mageflow_core.backends import portable
 from mageflow_core.settings import Settings
 
 REDELIVERY = 3.0  # seconds
@@ -49,13 +48,11 @@ class CeleryNatives:
         await asyncio.to_thread(self.client.close)
 
 
-class CeleryHarness(Harness):
-    """server: made anew by each harness; worker processes only know where it is."""
-
+class CeleryHarness(ServerHarness):
     backend = "celery"
     pool: ClassVar[Pool] = "prefork"
-    server_class: ClassVar[type[RedisServer | RabbitServer]]
     packages: ClassVar[tuple[str, ...]] = ("celery", "kombu")
+    serves = "serves"
     modules: ClassVar[tuple[str, ...]] = (
         "celery.app.base",
         "celery.apps.worker",
@@ -64,44 +61,10 @@ class CeleryHarness(Harness):
     context = "celery.app.task:Context"
     forks = True
 
-    server: RedisServer | RabbitServer | None = None
-
     def __init__(self, url: str = "") -> None:
         super().__init__(url)
         # As an error, in processes of the suite, which may be run as root.
         warnings.filterwarnings("ignore", category=SecurityWarning)
-
-    # --- the engine -----------------------------------------------------------------------------
-    def start(self) -> None:
-        self.server = self._server()
-        self.server.start()
-        self.url = self.server.url
-
-    def _server(self) -> RedisServer | RabbitServer:
-        return self.server_class()
-
-    def stop(self) -> None:
-        if self.server is not None:
-            self.server.close()
-            self.server = None
-
-    def down(self) -> None:
-        assert self.server is not None, "it is restarted where it was started"
-        self.server.kill()
-
-    def up(self) -> None:
-        assert self.server is not None, "it is restarted where it was started"
-        self.server.start()
-
-    @property
-    def restarts(self) -> bool:
-        return True
-
-    def versions(self) -> dict[str, str]:
-        found = {package: version(package) for package in self.packages}
-        if self.server is not None:
-            found[self.server.kind] = self.server.version
-        return found
 
     # --- apps -----------------------------------------------------------------------------------
     def settings(self, namespace: str) -> dict[str, Any]:
@@ -115,10 +78,6 @@ class CeleryHarness(Harness):
         if self.pool != "prefork":
             return {self.backend: said}
         return {"slots": SLOTS, self.backend: {**said, "processes": MOST}}
-
-    def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:
-        settings = self.settings(namespace)
-        return {**settings, self.backend: {**settings[self.backend], "serves": list(names)}}
 
     def unreachable(self, port: int) -> dict[str, Any]:
         scheme = self.url.partition("://")[0]
@@ -139,11 +98,9 @@ class RedisPreforkHarness(CeleryHarness):
     name = "celery-redis-prefork"
     redelivery = REDELIVERY
     server_class = RedisServer
+    server_options: ClassVar[Mapping[str, Any]] = {"persistence": "aof"}
     packages = (*CeleryHarness.packages, "redis")
     modules = (*CeleryHarness.modules, "kombu.transport.redis")
-
-    def _server(self) -> RedisServer:
-        return RedisServer(persistence="aof")
 
 
 class RedisThreadsHarness(RedisPreforkHarness):
@@ -157,8 +114,3 @@ class RabbitPreforkHarness(CeleryHarness):
     server_class = RabbitServer
     packages = (*CeleryHarness.packages, "amqp")
     modules = (*CeleryHarness.modules, "kombu.transport.pyamqp")
-
-    def down(self) -> None:
-        assert isinstance(self.server, RabbitServer), "it is restarted where it was started"
-        self.server.settle()
-        super().down()

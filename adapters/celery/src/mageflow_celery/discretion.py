@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from mageflow_celery.deliveries import PREFIX
+from mageflow_core.backends import JOB
 
 _logger = logging.getLogger("celery.app.trace")
 
@@ -16,7 +16,7 @@ class Discretion(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         said = record.args
-        if isinstance(said, Mapping) and str(said.get("name", "")).startswith(PREFIX):
+        if isinstance(said, Mapping) and str(said.get("name", "")).startswith(JOB):
             error = record.exc_info[1] if record.exc_info else None
             if error is not None:
                 kind = f"{type(error).__name__}; its run says more"

@@ -11,9 +11,8 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any
 
-from mageflow_celery.deliveries import Deliveries
 from mageflow_celery.leash import Leash
-from mageflow_core.backends import Handled, Host
+from mageflow_core.backends import Deliveries, Handled, Host
 
 log = logging.getLogger("mageflow.celery")
 
@@ -112,7 +111,7 @@ class Home:
     # --- on the loop ----------------------------------------------------------------------------
     async def _deliver(self, headers: Mapping[str, str], context: Any) -> Handled:
         await self._ready.wait()
-        return await self.deliveries.run(headers, context)
+        return await self.deliveries.run(context.id, headers, context)
 
     async def _live(self) -> None:
         for leash, let_go in self._leashes:

@@ -12,7 +12,7 @@ from celery.app.registry import TaskRegistry
 from celery.app.trace import build_tracer
 from celery.utils.nodenames import gethostname
 
-from mageflow_celery.deliveries import PREFIX
+from mageflow_core.backends import JOB
 
 # Whatever the app says for its own tasks.
 DELIVERY = {
@@ -75,7 +75,7 @@ class JobRegistry(TaskRegistry):  # type: ignore[misc]
     jobs: Jobs
 
     def __missing__(self, name: Any) -> Any:
-        if not str(name).startswith(PREFIX):
+        if not str(name).startswith(JOB):
             return super().__missing__(name)
         task = self[name] = self.jobs.make(name)
         return task
@@ -97,7 +97,7 @@ class Strategies(dict[str, Any]):
         self._consumer = consumer
 
     def __missing__(self, name: Any) -> Any:
-        if not str(name).startswith(PREFIX):
+        if not str(name).startswith(JOB):
             raise KeyError(name)
         app = self._consumer.app
         strategy = self[name] = app.tasks[name].start_strategy(app, self._consumer)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import re
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -12,19 +10,10 @@ from typing import Any
 from celery import Celery, Task
 from celery.exceptions import Retry as CeleryRetry
 
-from mageflow_celery.deliveries import PREFIX, delivered
 from mageflow_core import Retry
-from mageflow_core.backends import TaskSpec
+from mageflow_core.backends import JOB, NativeSpecs, TaskSpec, delivered
 
-log = logging.getLogger("mageflow.celery")
-
-LONGEST = 128  # characters of a name
 UNLIMITED = 1_000_000  # retries
-
-
-def portable(name: str) -> str:
-    """A name as MageFlow has it: `shop.tasks:Send_Mail` is `shop.tasks.send_mail`."""
-    return re.sub(r"[^a-z0-9._-]", ".", name.lower()).lstrip("._-")[:LONGEST]
 
 
 class RetryRequested(Exception):
@@ -36,53 +25,34 @@ class Natives:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._specs: dict[str, tuple[Task, TaskSpec]] = {}  # by native name
-        self._names: dict[str, str] = {}  # portable name → native one
+        self._specs: NativeSpecs[Task] = NativeSpecs(_spec, engine="Celery", argument="name=")
 
     def __iter__(self) -> Iterator[TaskSpec]:
         for task in list(self._app.tasks.values()):
-            if _is_native(task) and self._has_its_name(task):
-                yield self._spec(task)
+            spec = self._specs.spec(task.name, task) if _is_native(task) else None
+            if spec is not None:
+                yield spec
 
     def find(self, task: Any) -> TaskSpec | None:
         # A decorated function is a proxy of its task, until the app is finalized.
         name = getattr(task, "name", None) if isinstance(task, Task) else None
-        if not isinstance(name, str):
-            return None
-        known = self._app.tasks.get(name)
+        known = self._app.tasks.get(name) if isinstance(name, str) else None
         if known is None or known != task or not _is_native(known):
             return None
-        return self._spec(known) if self._has_its_name(known) else None
+        return self._specs.spec(known.name, known)
 
-    def _has_its_name(self, task: Task) -> bool:
-        name = portable(task.name)
-        first = self._names.setdefault(name, task.name)
-        if first != task.name and task.name not in self._names:
-            self._names[task.name] = ""  # told of once
-            log.warning(
-                "Celery's task %r cannot be signed: %r has its name, %s; give it another with "
-                "name=",
-                task.name,
-                first,
-                name,
-            )
-        return bool(name) and first == task.name
 
-    def _spec(self, task: Task) -> TaskSpec:
-        kept = self._specs.get(task.name)
-        if kept is None or kept[0] is not task:
-            spec = TaskSpec(
-                name=portable(task.name),
-                fn=_body(task),
-                is_async=inspect.iscoroutinefunction(task.run),
-                retry=_retry(task),
-            )
-            kept = self._specs[task.name] = task, spec
-        return kept[1]
+def _spec(name: str, task: Task) -> TaskSpec:
+    return TaskSpec(
+        name=name,
+        fn=_body(task),
+        is_async=inspect.iscoroutinefunction(task.run),
+        retry=_retry(task),
+    )
 
 
 def _is_native(task: Task) -> bool:
-    return not task.name.startswith(("celery.", PREFIX))
+    return not task.name.startswith(("celery.", JOB))
 
 
 def _body(task: Task) -> Callable[..., Any]:
@@ -92,10 +62,10 @@ def _body(task: Task) -> Callable[..., Any]:
 
     @wraps(task.run)
     def run(**given: Any) -> Any:
-        job = delivered.get()
-        if job is None:
+        delivery = delivered()
+        if delivery is None:
             return task.run(**given)
-        context = job.context
+        context = delivery.native
         task.push_request(
             id=context.id,
             root_id=context.root_id,
@@ -106,7 +76,7 @@ def _body(task: Task) -> Callable[..., Any]:
             delivery_info=context.delivery_info,
             called_directly=False,
             is_eager=True,  # so that `retry` raises, and sends nothing
-            retries=job.attempt - 1,
+            retries=delivery.job.attempt - 1,
         )
         try:
             return task.run(**given)

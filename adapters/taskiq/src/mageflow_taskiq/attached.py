@@ -10,9 +10,9 @@ from typing import Any
 from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, TaskiqDepends
 from taskiq.exceptions import NoResultError
 
-from mageflow_core.backends import Host
+from mageflow_core.backends import JOB, Host
 from mageflow_core.errors import ConfigurationError
-from mageflow_taskiq.deliveries import PREFIX, Deliveries, outcome_of
+from mageflow_taskiq.deliveries import TaskiqDeliveries, outcome_of
 from mageflow_taskiq.engines import Engine
 
 MARK = "_mageflow"
@@ -35,7 +35,7 @@ class Attached:
         if before is not None:
             before.detach()
         self.broker = broker
-        self.deliveries = Deliveries(broker)
+        self.deliveries = TaskiqDeliveries(broker)
         self.host: Host | None = None
         self.hosting = False
         self._engine = engine
@@ -84,7 +84,7 @@ class Attached:
         await self.release()
 
     def find_task(self, task_name: str) -> AnyTask | None:
-        if not task_name.startswith(PREFIX):
+        if not task_name.startswith(JOB):
             return self._find_task(task_name)
         return self._entries.get(task_name) or self._entry(task_name)
 
@@ -123,7 +123,7 @@ class Attached:
     # --- tasks ----------------------------------------------------------------------------------
     def enter(self, task: str) -> None:
         """Have taskiq know a task of the app, as it knows its own."""
-        name = PREFIX + task
+        name = JOB + task
         if name not in self._entries:
             self._entries[name] = self.broker.local_task_registry[name] = self._entry(name)
 
@@ -133,12 +133,12 @@ class Attached:
         )
 
 
-def _entry(deliveries: Deliveries) -> Callable[..., Any]:
+def _entry(deliveries: TaskiqDeliveries) -> Callable[..., Any]:
     """What taskiq's own receiver runs for a job."""
 
     async def run(context: Context = TaskiqDepends()) -> None:
         try:
-            error = outcome_of(await deliveries.run(context))
+            error = outcome_of(await deliveries.run_of(context))
         except asyncio.CancelledError:  # which taskiq would save as how the task has ended
             raise NoResultError from None
         if error is not None:

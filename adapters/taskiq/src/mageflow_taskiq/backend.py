@@ -216,16 +216,7 @@ class TaskiqBackend(TaskManager):
         return f"{self._engine.title} at {safe_url(self._engine.place)}"
 
     def _unavailable(self, error: BaseException, within: float = START) -> BackendUnavailable:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        if isinstance(error, BackendUnavailable):
-            return error
-        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if type(error) is TimeoutError:
-            why = f"no answer within {within:g} s"
-        made = BackendUnavailable(f"{self._place} cannot be used: {why}")
-        made.__cause__ = error
-        return made
+        return BackendUnavailable.at(self._place, error, within)
 
 
 def _has(middleware: TaskiqMiddleware, hook: str) -> bool:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from taskiq import AsyncBroker
 
-from mageflow_conformance.backends import Harness
+from mageflow_conformance.backends import ServerHarness
 from mageflow_conformance.backends.harness import SECRET
 from mageflow_conformance.servers import NatsServer, RabbitServer, RedisServer
-from mageflow_taskiq.natives import portable
+from mageflow_core.backends import portable
 from mageflow_taskiq.settings import Kind
 
 REDELIVERY = 3.0  # seconds
@@ -49,57 +48,22 @@ class TaskiqNatives:
             await self.client.shutdown()
 
 
-class TaskiqHarness(Harness):
-    """server: made anew by each harness; worker processes only know where it is. warned_of: what
-    the adapter says of how the engine is used here, which is what is to be tried."""
+class TaskiqHarness(ServerHarness):
+    """warned_of: what the adapter says of how the engine is used here, which is what is to be
+    tried."""
 
     backend = "taskiq"
     kind: ClassVar[Kind]
-    server_class: ClassVar[type[RedisServer | RabbitServer | NatsServer]]
     packages: ClassVar[tuple[str, ...]] = ("taskiq",)
     modules: ClassVar[tuple[str, ...]] = ("taskiq", "taskiq.receiver")
     context = "taskiq.context:Context"
-    chooses_queues: ClassVar[bool] = True
+    serves: ClassVar[str | None] = "serves"
     warned_of: ClassVar[str | None] = None
-
-    server: RedisServer | RabbitServer | NatsServer | None = None
 
     def __init__(self, url: str = "") -> None:
         super().__init__(url)
         if self.warned_of is not None:  # as an error, in processes of the suite
             warnings.filterwarnings("ignore", self.warned_of, RuntimeWarning)
-
-    # --- the engine -----------------------------------------------------------------------------
-    def start(self) -> None:
-        self.server = self._server()
-        self.server.start()
-        self.url = self.server.url
-
-    def _server(self) -> RedisServer | RabbitServer | NatsServer:
-        return self.server_class()
-
-    def stop(self) -> None:
-        if self.server is not None:
-            self.server.close()
-            self.server = None
-
-    def down(self) -> None:
-        assert self.server is not None, "it is restarted where it was started"
-        self.server.kill()
-
-    def up(self) -> None:
-        assert self.server is not None, "it is restarted where it was started"
-        self.server.start()
-
-    @property
-    def restarts(self) -> bool:
-        return True
-
-    def versions(self) -> dict[str, str]:
-        found = {package: version(package) for package in self.packages}
-        if self.server is not None:
-            found[self.server.kind] = self.server.version
-        return found
 
     # --- apps -----------------------------------------------------------------------------------
     def settings(self, namespace: str) -> dict[str, Any]:
@@ -108,12 +72,6 @@ class TaskiqHarness(Harness):
         if self.redelivery is not None:
             said["redeliver_after"] = self.redelivery
         return {self.backend: said}
-
-    def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:
-        if not self.chooses_queues:
-            return None
-        said = self.settings(namespace)[self.backend]
-        return {self.backend: {**said, "serves": list(names)}}
 
     def unreachable(self, port: int) -> dict[str, Any]:
         scheme = self.url.partition("://")[0]
@@ -133,11 +91,9 @@ class TaskiqHarness(Harness):
 
 class _Redis(TaskiqHarness):
     server_class = RedisServer
+    server_options: ClassVar[Mapping[str, Any]] = {"persistence": "aof"}
     packages = ("taskiq", "taskiq-redis", "redis")
     modules = (*TaskiqHarness.modules, "taskiq_redis")
-
-    def _server(self) -> RedisServer:
-        return RedisServer(persistence="aof")
 
 
 class RedisStreamHarness(_Redis):
@@ -174,11 +130,6 @@ class RabbitHarness(TaskiqHarness):
     packages = ("taskiq", "taskiq-aio-pika", "aio-pika")
     modules = (*TaskiqHarness.modules, "taskiq_aio_pika")
 
-    def down(self) -> None:
-        assert isinstance(self.server, RabbitServer), "it is restarted where it was started"
-        self.server.settle()
-        super().down()
-
     def _broker(self, queue: str) -> AsyncBroker:
         from taskiq_aio_pika import AioPikaBroker, Exchange, Queue  # noqa: PLC0415
 
@@ -196,7 +147,7 @@ class NatsHarness(TaskiqHarness):
     kind = "nats"
     redelivery = REDELIVERY
     server_class = NatsServer
-    chooses_queues = False
+    serves = None
     packages = ("taskiq", "taskiq-nats", "nats-py")
     modules = (*TaskiqHarness.modules, "taskiq_nats")
 

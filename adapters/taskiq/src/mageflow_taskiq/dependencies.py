@@ -13,7 +13,7 @@ from typing import Any
 from taskiq import AsyncBroker, Context, TaskiqState
 from taskiq_dependencies import DependencyGraph
 
-from mageflow_taskiq.deliveries import delivered
+from mageflow_core.backends import delivered
 
 
 def without_dependencies(fn: Callable[..., Any], broker: AsyncBroker) -> Callable[..., Any]:
@@ -27,18 +27,18 @@ def without_dependencies(fn: Callable[..., Any], broker: AsyncBroker) -> Callabl
 
     @wraps(fn)
     async def run(**given: Any) -> Any:
-        job = delivered.get()
+        job = delivered()
         if job is None:
             return await fn(**given)
-        async with _resolved(graph, broker, job.context) as more:
+        async with _resolved(graph, broker, job.native) as more:
             return await fn(**{**more, **given})
 
     @wraps(fn)
     def run_in_thread(**given: Any) -> Any:
-        job = delivered.get()
+        job = delivered()
         if job is None:
             return fn(**given)
-        resolved = _resolved(graph, broker, job.context)
+        resolved = _resolved(graph, broker, job.native)
 
         def on_loop(step: Any) -> Any:  # what it depends on may be asynchronous
             return asyncio.run_coroutine_threadsafe(step, job.loop).result()

@@ -12,7 +12,8 @@ from taskiq.exceptions import NoResultError
 from taskiq.receiver import Receiver
 from taskiq.utils import maybe_awaitable
 
-from mageflow_taskiq.deliveries import PREFIX, Deliveries, outcome_of
+from mageflow_core.backends import JOB
+from mageflow_taskiq.deliveries import TaskiqDeliveries, outcome_of
 
 LAST = 5.0  # seconds that listening may take to end
 
@@ -20,7 +21,7 @@ LAST = 5.0  # seconds that listening may take to end
 class MageReceiver(Receiver):
     """Runs up to `slots` tasks, MageFlow's and native ones, and takes no more than that."""
 
-    def __init__(self, broker: AsyncBroker, deliveries: Deliveries, *, slots: int) -> None:
+    def __init__(self, broker: AsyncBroker, deliveries: TaskiqDeliveries, *, slots: int) -> None:
         super().__init__(
             broker,
             max_async_tasks=slots,
@@ -57,11 +58,11 @@ class MageReceiver(Receiver):
         ack_controller: AckController | None = None,
     ) -> TaskiqResult[Any]:
         """As taskiq does, but for jobs: where they are cancelled no result is made of it."""
-        if not message.task_name.startswith(PREFIX):
+        if not message.task_name.startswith(JOB):
             return await super().run_task(target, message, ack_controller)
         context = Context(message, self.broker, ack_controller)
         begun = asyncio.get_running_loop().time()
-        error = outcome_of(await self._deliveries.run(context))
+        error = outcome_of(await self._deliveries.run_of(context))
         failed = error is not None and not isinstance(error, NoResultError)
         result: TaskiqResult[Any] = TaskiqResult(
             is_err=failed,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mageflow_core.settings import Names
 
 Kind = Literal["redis-stream", "redis-list", "rabbitmq", "nats"]
 
@@ -42,7 +44,7 @@ class TaskiqSettings(BaseModel):
     """The queue of tasks that name none; by default the namespace with `.taskiq` behind it. All
     processes of an app have to agree on it."""
 
-    serves: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    serves: Names | None = None
     """The queues that a worker serves; by default `queue` alone. Redis and RabbitMQ only."""
 
     redeliver_after: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
@@ -53,15 +55,6 @@ class TaskiqSettings(BaseModel):
     queue_type: Literal["quorum", "classic"] = "quorum"
     """Of queues that are made on RabbitMQ. Classic ones know priorities, and are lost with the
     node that they are on."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_are_text(cls, said: Any) -> Any:
-        """A variable of the environment may name queues with commas between them."""
-        if isinstance(said, dict) and isinstance(said.get("serves"), str):
-            names = [name.strip() for name in said["serves"].split(",")]
-            return {**said, "serves": tuple(filter(None, names))}
-        return said
 
     @model_validator(mode="after")
     def _kind_fits_the_url(self) -> TaskiqSettings:

@@ -10,6 +10,7 @@ from mageflow_conformance.backends.manifest import SPEC, requirement_of, require
 from mageflow_conformance.backends.report import Report
 from mageflow_conformance.backends.requirement import Instead, Requirement
 from mageflow_conformance.backends.running import Outcome, Trials
+from mageflow_conformance.backends.servers import ServerHarness
 from mageflow_conformance.backends.stage import Stage
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Outcome",
     "Report",
     "Requirement",
+    "ServerHarness",
     "Stage",
     "Trials",
     "requirement_of",

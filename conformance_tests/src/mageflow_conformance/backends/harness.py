@@ -44,7 +44,8 @@ class Harness:
     declines although its capabilities do not say so → why. modules: imported once for all worker
     processes, to start them sooner. context: the class of `Context.native` in bodies, as
     `module:name`. redelivery: seconds after which the engine gives a job to others although its
-    worker lives and has not acknowledged it, where it does; configure it to be short. forks:
+    worker lives and has not acknowledged it, where it does; configure it to be short. serves: the
+    setting of the backend that lists the queues of a worker, where workers can choose. forks:
     whether bodies run in child processes of a worker. url: where its engine is.
     """
 
@@ -55,6 +56,7 @@ class Harness:
     modules: ClassVar[tuple[str, ...]] = ()
     context: ClassVar[str] = "builtins:NoneType"
     redelivery: ClassVar[float | None] = None
+    serves: ClassVar[str | None] = None
     forks: ClassVar[bool] = False
 
     url: str = ""
@@ -94,10 +96,13 @@ class Harness:
         """Arguments of `Mageflow`, beside `backend`, `store` and `namespace`."""
         return {}
 
-    def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:  # noqa: ARG002
+    def queues(self, namespace: str, names: Sequence[str]) -> dict[str, Any] | None:
         """Arguments of `Mageflow` with which a worker serves these queues and no others; `None`
         where workers cannot choose."""
-        return None
+        if self.serves is None:
+            return None
+        said = self.settings(namespace)
+        return {**said, self.backend: {**said[self.backend], self.serves: list(names)}}
 
     def unreachable(self, port: int) -> dict[str, Any] | None:  # noqa: ARG002 - likewise
         """As `settings`, for an engine at this port of 127.0.0.1, where nobody listens, and with

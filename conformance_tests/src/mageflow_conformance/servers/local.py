@@ -43,6 +43,11 @@ class LocalServer(ABC):
     @abstractmethod
     def url(self) -> str: ...
 
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Of the program, as the running server says."""
+
     @abstractmethod
     def _command(self, program: str) -> list[str]:
         """To start it on its port, in its folder. May write there what that takes."""
@@ -58,6 +63,10 @@ class LocalServer(ABC):
     def _is_up(self, pid: int) -> bool:  # noqa: ARG002  # for those that tell theirs
         """Whether this process answers, and not another that has its port."""
         return self.is_ready()
+
+    def settle(self) -> None:  # noqa: B027  # for those that write it down at once, nothing
+        """Wait until a kill takes nothing with it that was acknowledged, for those that write it
+        down later. Blocks."""
 
     def _free_port(self) -> int:
         return free_port()

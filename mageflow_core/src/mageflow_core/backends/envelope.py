@@ -9,6 +9,9 @@ from mageflow_core.machine import Job
 from mageflow_core.names import split_key
 
 PREFIX = "mf-"
+# What the name of a job's task begins with, where an engine goes by names: no portable name has a
+# colon, so no native task of an adopted one's name is in its way.
+JOB = "mageflow:"
 FIELDS = ("key", "attempt", "send", "task", "backend", "queue", "priority", "ns")
 
 

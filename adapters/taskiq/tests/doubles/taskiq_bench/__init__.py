@@ -1,0 +1,1 @@
+"""What worker commands of the tests serve."""
