@@ -65,6 +65,13 @@ class NeverWakes(MemoryStore):
         return view
 
 
+class ForgetsResults(MemoryStore):
+    """Tells those who wait for an outcome how it ended, and no more."""
+
+    async def outcome(self, key: str) -> tuple[NodeView, str | None]:
+        return await self.wait(key, "ended"), None
+
+
 class KeepsAllHistory(MemoryStore):
     """Has no end to its history."""
 
@@ -78,6 +85,7 @@ VIEWS: dict[type[MemoryStore], tuple[str, ...]] = {
     LosesAtPages: ("S-FIND-05",),
     CountsWhatIsStored: ("S-FIND-03",),
     MixesUpResults: ("S-SWARM-03",),
-    NeverWakes: ("S-WAIT-02", "S-WAIT-04", "S-WAIT-06", "S-WAIT-07"),
+    NeverWakes: ("S-WAIT-02", "S-WAIT-04", "S-WAIT-06", "S-WAIT-07", "S-WAIT-08"),
+    ForgetsResults: ("S-WAIT-08",),
     KeepsAllHistory: ("S-READ-03", "S-READ-04", "S-REPORT-02"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import warnings
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mageflow_core.client.parts import parts_of, reserve
@@ -31,6 +31,7 @@ from mageflow_core.stores.protocol import NodeView, Store
 if TYPE_CHECKING:
     from mageflow_core.client.app import Mageflow
 
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 CHUNK = 1_000
 
@@ -116,21 +117,26 @@ class Node(Generic[R_co]):
     async def wait(self, *, timeout: float | None = None) -> NodeView:
         """Wait until it has ended, however. Raises `WaitTimeout` after `timeout` seconds, and
         `WouldDeadlock` in a task that it waits for itself."""
-        return await self._wait("ended", timeout)
+        return await self._wait(lambda store: store.wait(self.key, "ended"), timeout)
 
-    async def _wait(self, until: Any, timeout: float | None) -> NodeView:
+    async def _wait(
+        self,
+        begin: Callable[[Store], Awaitable[T]],
+        timeout: float | None,
+        *,
+        settling: bool = False,
+    ) -> T:
         store = await self._opened()
         here = running.get()
-        if here is not None:
-            settling = until == "settled"
-            if settling or not (await self.status()).ended:
-                self._refuse_deadlock(here, settling=settling)
+        if here is not None and (settling or not (await self.status()).ended):
+            self._refuse_deadlock(here, settling=settling)
         try:
             async with asyncio.timeout(timeout):
-                return await store.wait(self.key, until)
+                return await begin(store)
         except TimeoutError as error:
             raise WaitTimeout(
-                f"{self.key} has not {until} within {timeout:g} s; it goes on"
+                f"{self.key} has not {'settled' if settling else 'ended'} within {timeout:g} s; "
+                "it goes on"
             ) from error
 
     def _refuse_deadlock(self, here: Running, *, settling: bool) -> None:
@@ -148,7 +154,7 @@ class Node(Generic[R_co]):
             f"a task waits for {self.key} and holds its slot meanwhile: return the signature "
             "instead, and the flow goes on with it",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
     async def result(self, *, timeout: float | None = None) -> R_co:
@@ -158,11 +164,9 @@ class Node(Generic[R_co]):
         with `.error`) or `RunCanceled` if it ended without one, `WaitTimeout` after `timeout`
         seconds.
         """
-        view = await self.wait(timeout=timeout)
+        view, text = await self._wait(lambda store: store.outcome(self.key), timeout)
         if view.status is not Status.DONE:
             raise_ending(view)
-        store = await self._opened()
-        text = await store.value(self.key)
         value: R_co = typed(self._app.registry, await self._its_signature(), text or "null")
         return value
 

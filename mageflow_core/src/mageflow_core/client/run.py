@@ -76,7 +76,7 @@ class Run(Node[R_co]):
 
     async def settled(self, *, timeout: float | None = None) -> None:
         """Wait until it has ended and no callback is left."""
-        await self._wait("settled", timeout)
+        await self._wait(lambda store: store.wait(self.key, "settled"), timeout, settling=True)
 
     async def history(self) -> Sequence[Event]:
         """What happened, oldest first; the newest few hundred events."""

@@ -303,6 +303,10 @@ class Store(Protocol):
         """Return when the node has ended, or its run is settled. Costs nothing meanwhile."""
         ...
 
+    async def outcome(self, key: str) -> tuple[NodeView, str | None]:
+        """Return when the node has ended, with its result as `value` gives it if it is done."""
+        ...
+
     async def workers(self) -> Sequence[WorkerInfo]:
         """Those that are alive, by their ids."""
         ...

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 from mageflow_core.errors import NotOpen
-from mageflow_core.machine import Job
+from mageflow_core.machine import Job, Status
 from mageflow_core.names import split_key
 from mageflow_core.stores.protocol import Listener, NodeView, StoreOptions, Until, WorkerInfo
 from sharing.world import World
@@ -90,6 +90,10 @@ class SharedStore:
                 return view
             await self._woken.wait()
         raise NotOpen("the app was closed while somebody waited for this run")
+
+    async def outcome(self, key: str) -> tuple[NodeView, str | None]:
+        view = await self.wait(key, "ended")
+        return view, await self.value(key) if view.status is Status.DONE else None
 
     # --- called on any thread -------------------------------------------------------------------
     def tell(self, what: str, *given: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -145,3 +146,26 @@ async def no_gap(bench: Bench) -> None:
         async with asyncio.timeout(2):
             await asyncio.gather(waiting, ending)
         assert waiting.result().status is Status.DONE
+
+
+@requirement(
+    "S-WAIT-08",
+    "Who waits for an outcome gets the result with it, of a task or a container, and none where "
+    "there is none.",
+)
+async def outcomes(bench: Bench) -> None:
+    flow = await bench.start(chain(task(), swarm(*tasks(2), max_concurrency=1)))
+    keys = (flow.id, flow.key("/0"), flow.key("/1"), flow.key("/1/0"), flow.key("/1/1"))
+    waiting = [asyncio.create_task(bench.store.outcome(key)) for key in keys]
+    await asyncio.sleep(0)
+    await (await flow.begin("/0")).done("A")
+    await (await flow.begin("/1/0")).done("B")
+    await (await flow.begin("/1/1")).done("C")
+    failed = await bench.start(task())
+    waiting.append(asyncio.create_task(bench.store.outcome(failed.id)))
+    await (await failed.begin()).fails()
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*waiting)
+    values = [None if text is None else json.loads(text) for _, text in found]
+    assert values == [["B", "C"], "A", ["B", "C"], "B", "C", None]
+    assert [view.status for view, _ in found] == [*[Status.DONE] * 5, Status.FAILED]

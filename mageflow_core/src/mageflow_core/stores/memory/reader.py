@@ -75,6 +75,10 @@ class MemoryReader:
                 return view
             await self.waiters.wait(run_id, path)
 
+    async def outcome(self, key: str) -> tuple[NodeView, str | None]:
+        view = await self.wait(key, "ended")
+        return view, await self.value(key) if view.status is Status.DONE else None
+
     async def find(self, query: Query) -> Page:
         found: list[RunView] = []
         end = bisect_left(self.order, _place(query.after)) if query.after else len(self.order)

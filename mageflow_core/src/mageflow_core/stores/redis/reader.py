@@ -55,16 +55,20 @@ class Reader:
 
     async def _fill(self, snapshot: Snapshot, names: Sequence[str]) -> None:
         fields = [name for name in names if not name.startswith(LONG)]
-        chunks = [fields[i : i + AT_ONCE] for i in range(0, len(fields), AT_ONCE)]
-        key = self._keys.run(snapshot.id)
-        rows = await asyncio.gather(
-            *(self._wire.command("HMGET", key, *chunk, key=key) for chunk in chunks)
-        )
-        for chunk, row in zip(chunks, rows, strict=True):
-            snapshot.fields.update(zip(chunk, row, strict=True))
+        if len(fields) <= AT_ONCE:
+            await self._read(snapshot, fields)
+        else:
+            chunks = (fields[i : i + AT_ONCE] for i in range(0, len(fields), AT_ONCE))
+            await asyncio.gather(*(self._read(snapshot, chunk) for chunk in chunks))
         for name in names:
             if name.startswith(LONG):
                 snapshot.fields[name] = await self._long(snapshot.id, name[1:])
+
+    async def _read(self, snapshot: Snapshot, fields: Sequence[str]) -> None:
+        if fields:
+            key = self._keys.run(snapshot.id)
+            row = await self._wire.command("HMGET", key, *fields, key=key)
+            snapshot.fields.update(zip(fields, row, strict=True))
 
     async def _long(self, run_id: str, place: str) -> str | None:
         """A value that has a key of its own, in pieces: one reply must not hold up all others."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from mageflow_core.errors import RunNotFound
 from mageflow_core.machine import Draft, Event, Node, Status, locate, shown
@@ -24,8 +24,11 @@ from mageflow_core.stores.redis.server import Server
 from mageflow_core.stores.redis.snapshot import Snapshot, complete
 from mageflow_core.stores.redis.texts import item_text, text_of
 
+T = TypeVar("T")
+
 LOOK_AGAIN = 5.0  # seconds after which a waiter looks without having been told
 ITEMS_AT_ONCE = 1_000
+MANY = ""  # in place of a result: no text of one is empty
 WHOLE = ("s0.1", "b0.1")  # fields of a run's own signature
 
 
@@ -148,6 +151,18 @@ class Views:
 
     # --- waiting ----------------------------------------------------------------------------------
     async def wait(self, key: str, until: Until) -> NodeView:
+        path = split_key(key)[1]
+        return await self._look(key, until, partial(_view_of_ended, path=path, until=until))
+
+    async def outcome(self, key: str) -> tuple[NodeView, str | None]:
+        path = split_key(key)[1]
+        view, text = await self._look(key, "ended", partial(_outcome, path=path), f"v{path}")
+        return view, await self.value(key) if text is MANY else text
+
+    async def _look(
+        self, key: str, until: Until, look: Callable[[Draft], T | None], *ahead: str
+    ) -> T:
+        """Look now and whenever the run has changed, until that gives something."""
         run_id, path = split_key(key)
         woken = asyncio.Event()
         self._waiting.add(woken)
@@ -155,14 +170,14 @@ class Views:
         try:
             if path and until == "ended":
                 await self.server.step("watch", run_id)
-            look = partial(_view_of_ended, path=path, until=until)
             snapshot = Snapshot(run_id)
+            fields = (*lineage(path), *WHOLE, *ahead)
             while True:
                 woken.clear()
-                (view,) = await self._reader.each(snapshot, [look], *lineage(path), *WHOLE)
+                (found,) = await self._reader.each(snapshot, [look], *fields)
                 snapshot = snapshot.renewed()
-                if view is not None:
-                    return view
+                if found is not None:
+                    return found
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_AGAIN):
                         await woken.wait()
@@ -209,6 +224,15 @@ def _view_of_ended(draft: Draft, path: str, until: Until) -> NodeView | None:
     node = _located(draft, path)
     over = shown(draft, node).ended if until == "ended" else draft.run.settled_at is not None
     return reading.node_view(draft, node) if over else None
+
+
+def _outcome(draft: Draft, path: str) -> tuple[NodeView, str | None] | None:
+    """`MANY` for a result that is not read at once."""
+    view = _view_of_ended(draft, path, "ended")
+    if view is None or view.status is not Status.DONE:
+        return None if view is None else (view, None)
+    source = _source(draft, path)
+    return view, MANY if source.items else text_of(draft, source.path)
 
 
 def _run_view(draft: Draft) -> RunView:

@@ -274,13 +274,16 @@ class ComparingStore(Reference):
         return self._read(super().workers(), self.beside.store.workers)
 
     def begin_waiting(self, key: str, until: Until) -> None:
-        """Somebody waits, in both."""
+        """Somebody waits, in both: until it has ended for what has come of it."""
         run_id, path = split_key(key)
         if path and until == "ended" and run_id in self.runs:  # said now: each step looks at it
             self.observed.add(run_id)
             self.beside.run(self.beside.store.server.step("watch", run_id))
         what = f"waiting for {key} to be {until}"
-        self.waits.begin(what, super().wait(key, until), self.beside.store.wait(key, until))
+        if until == "ended":
+            self.waits.begin(what, super().outcome(key), self.beside.store.outcome(key))
+        else:
+            self.waits.begin(what, super().wait(key, until), self.beside.store.wait(key, until))
 
     # --- work -------------------------------------------------------------------------------------
     async def claim(self, run_id: str, request: ClaimRequest) -> Claimed:
