@@ -6,8 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from mageflow_core.stores.redis.several import steps_of
-
 
 class Names:
     """What calls of the Redis store are called, with short times too."""
@@ -17,6 +15,8 @@ class Names:
 
     def of(self, words: list[str]) -> Sequence[str]:
         """Of the steps that this asks for: none where it is another command."""
+        from mageflow_core.stores.redis.several import steps_of  # noqa: PLC0415  # where it is in use
+
         if words[0] != "EVALSHA":
             return ()
         name = self._by_digest.get(words[1], words[1])
