@@ -57,6 +57,7 @@ def test_without_any_source_the_defaults_hold() -> None:
     assert settings.model_dump() == {
         "backend": "asyncio",
         "store": "memory://",
+        "moved_tasks": {},
         "namespace": "mageflow",
         "worker": True,
         "slots": 100,
@@ -113,6 +114,23 @@ def test_what_the_store_and_the_worker_cannot_work_with_is_refused(name: str, va
 def test_a_worker_can_be_switched_off_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAGEFLOW_WORKER", "false")
     assert Settings.load().worker is False
+
+
+def test_moved_tasks_are_pairs_or_a_table(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
+    moved = {"shop.charge": "taskiq", "mail": "celery"}
+    monkeypatch.setenv("MAGEFLOW_MOVED_TASKS", "shop.charge=taskiq, mail = celery,")
+    assert Settings.load().moved_tasks == moved
+    monkeypatch.delenv("MAGEFLOW_MOVED_TASKS")
+    write_own(project, '[moved_tasks]\n"shop.charge" = "taskiq"\nmail = "celery"\n')
+    assert Settings.load().moved_tasks == moved
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [("shop.charge", "task=backend"), ("Shop=taskiq", "'Shop' is outside")]
+)
+def test_pairs_that_say_nothing_are_refused(value: str, why: str) -> None:
+    assert "moved_tasks cannot be" in (said := refusal(moved_tasks=value))
+    assert why in said
 
 
 @pytest.mark.parametrize("name", ["MAGEFLOW_FAILPOINTS", "MAGEFLOW_FAILPOINTS_LOG"])

@@ -13,8 +13,11 @@ EXAMPLES = sorted([*ROOT.glob("docs/**/*.py"), *ROOT.glob("examples/**/*.py")])
 BESIDE_A_WORKER = [
     ROOT / "docs" / "examples" / "redis" / name for name in ("web.py", "elsewhere.py")
 ]
-ON_TASKIQ = sorted(ROOT.glob("docs/examples/taskiq/*.py"))  # see test_taskiq.py
-ALONE = [path for path in EXAMPLES if path not in [*BESIDE_A_WORKER, *ON_TASKIQ]]
+ON_ENGINES = [  # see test_taskiq.py and test_celery.py
+    *ROOT.glob("docs/examples/taskiq/*.py"),
+    *ROOT.glob("examples/celery/**/*.py"),
+]
+ALONE = [path for path in EXAMPLES if path not in [*BESIDE_A_WORKER, *ON_ENGINES]]
 ON_ANY_STORE = [path for path in ALONE if "async with mf" in path.read_text("utf-8")]
 
 

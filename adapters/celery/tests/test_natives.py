@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from mageflow_celery.natives import RetryRequested
 from mageflow_conformance.waiting import eventually
-from mageflow_core import Retry, TaskSignature, chain, sign
+from mageflow_core import Retry, ReturnValue, TaskSignature, chain, sign
 from mageflow_core.errors import TaskFailed
 from mageflow_core.signatures.ambient import entered
 
@@ -60,6 +60,31 @@ async def test_native_tasks_stand_in_flows_by_name_and_as_they_are(
     await worker.stop()
     # And they are what they were
     assert double(4) == 8
+
+
+async def test_a_native_task_takes_a_whole_mapping_where_its_annotation_says_so(
+    bench: Bench, native: Celery
+) -> None:
+    # Given a task that gives a mapping, and one that takes it as one
+    @native.task(name="read", shared=False)  # type: ignore[untyped-decorator]
+    def read() -> dict[str, int]:
+        return {"a": 1, "b": 2}
+
+    @native.task(name="store", shared=False)  # type: ignore[untyped-decorator]
+    def store(row: ReturnValue[dict[str, int]]) -> int:
+        return sum(row.values())
+
+    # When one follows the other, then it has it
+    app = bench.app(native)
+    await bench.worker(app)
+    client = await bench.client()
+    run = await client.start(chain(TaskSignature(task="read"), TaskSignature(task="store")), {})
+    assert await run.result(timeout=20) == 3
+    # And Celery does not mind
+    assert store({"a": 4}) == 4
+    adopted = app.adopt(store)
+    assert adopted is not None
+    assert adopted({"a": 5}) == 5
 
 
 def named(*names: str) -> Celery:

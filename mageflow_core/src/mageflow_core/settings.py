@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -55,6 +56,14 @@ def _no_flag(value: object) -> object:
     if isinstance(value, bool):  # which pydantic takes for 0 and 1
         raise ValueError("a number")  # noqa: TRY004  # pydantic makes its error of a ValueError
     return value
+
+
+def _pairs(value: object) -> object:
+    """A variable of the environment has them as `task=backend`, with commas between them."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {name.strip(): backend.strip() for name, _, backend in pairs}
 
 
 NoFlag = BeforeValidator(_no_flag)
@@ -100,6 +109,10 @@ class Settings(BaseSettings):
     """The backend that moves the work, by the name that it is installed under; `mageflow backends`
     lists them. `asyncio` runs everything in this process. Several have commas between them: the
     first one has the tasks that name none."""
+
+    moved_tasks: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
+    """Backends of single tasks, by the tasks' names, in place of those that the tasks name
+    themselves: how a task moves to another one without a change of code."""
 
     store: str = "memory://"
     """URL of the store that keeps the runs; `memory://` is gone with the process."""
@@ -283,6 +296,18 @@ class Settings(BaseSettings):
         if not all(names) or len(set(names)) < len(names):
             raise ValueError("names of backends, each once, with commas between them")
         return ",".join(names)
+
+    @field_validator("moved_tasks")
+    @classmethod
+    def _tasks_have_backends(cls, value: dict[str, str]) -> dict[str, str]:
+        try:
+            for task in value:
+                check_name(task)
+        except InvalidName as error:
+            raise ValueError(f"names of tasks and their backends; {error}") from None
+        if not all(value.values()):
+            raise ValueError("task=backend, with commas between several, or a table")
+        return value
 
     @field_validator("namespace")
     @classmethod

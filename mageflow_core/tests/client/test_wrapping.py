@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pytest
 
-from mageflow_core import Mageflow, chain, sign
+from mageflow_core import Mageflow, TaskSignature, chain, sign
 from mageflow_core.backends import Host, TaskSpec
 from mageflow_core.backends.local import AsyncioBackend
 from mageflow_core.client import wrapping
@@ -253,6 +253,41 @@ async def test_native_tasks_run_where_they_are_native(
     task = mf.adopt(double)
     assert task is not None
     assert (task.options.backend, task.options.queue) == ("engine", "theirs")
+
+
+async def test_the_settings_move_a_task_and_a_signature_has_the_last_word(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a native task, and one of the app's own, both of which the settings have elsewhere
+    engine.task(double)
+    mf = Mageflow(
+        engine,
+        backend="engine,asyncio",
+        moved_tasks={"shop.double": "asyncio", "add": "asyncio", "gone": "asyncio"},
+        warn_unclosed=False,
+    )
+
+    @mf.task(queue="theirs")
+    def add(n: int) -> int:
+        return n + 1
+
+    # When they are in a flow
+    native: TaskSignature[Any] = TaskSignature(task="shop.double")
+    strange: TaskSignature[Any] = TaskSignature(task="not.here")
+    flow = chain(native, add, add.sign().options(backend="engine"), strange)
+    checked: Any = mf.check(flow)
+    # Then they go there, without the queues of the engine that they are from
+    places = [(step.opts.backend, step.opts.queue) for step in checked.steps]
+    assert places == [("asyncio", None), ("asyncio", None), ("engine", "theirs"), (None, None)]
+    # And a worker says which task it does not have
+    mf.serves = True
+    async with mf:
+        assert "moved_tasks names gone, which this app does not have" in caplog.text
+
+
+def test_a_task_cannot_be_moved_to_a_backend_that_the_app_has_not() -> None:
+    with pytest.raises(SettingsError, match="has add on 'engine', which this app has not"):
+        Mageflow(backend="asyncio", moved_tasks={"add": "engine"})
 
 
 @pytest.mark.parametrize("backend", ["", " ,taskiq", "taskiq,taskiq"])

@@ -18,8 +18,9 @@ from mageflow_celery.brokers import POOLS_REFUSED, Broker, general_warnings
 from mageflow_celery.discretion import be_discreet
 from mageflow_celery.home import Home
 from mageflow_celery.jobs import Jobs, Strategies, find_jobs_in
-from mageflow_celery.lanes import Lane, Lanes, Outgoing
+from mageflow_celery.lanes import Lane, Lanes
 from mageflow_celery.leash import Leash
+from mageflow_celery.publisher import Outgoing
 from mageflow_core.backends import JOB, Deliveries, Delivery, Disposal, Handled, Host, Job
 from mageflow_core.errors import ConfigurationError
 
@@ -181,7 +182,10 @@ class Listening(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, consumer: Any) -> None:
         attached = attached_to(consumer.app)
-        if attached is not None and self._slots is not None:
+        if attached is None:
+            return
+        attached.broker.quicken(consumer.task_consumer.channel)
+        if self._slots is not None:
             attached.be_host(self._slots)
 
 

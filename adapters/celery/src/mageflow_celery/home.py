@@ -7,8 +7,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from mageflow_celery.leash import Leash
@@ -75,12 +76,12 @@ class Home:
         """Have a job run, and wait. What is raised in the waiting thread meanwhile, as where Celery
         stops a task, stops the body, which is put back. Raises `CancelledError` where it was
         stopped otherwise."""
-        done: Future[Handled] = Future()
+        ended: SimpleQueue[asyncio.Task[Handled]] = SimpleQueue()
         running: list[asyncio.Task[Handled]] = []
 
         def begin() -> None:
             running.append(task := self._loop.create_task(self._deliver(headers, context)))
-            task.add_done_callback(lambda task: _pass_on(task, done))
+            task.add_done_callback(ended.put)
 
         def stop() -> None:
             for task in running:
@@ -88,13 +89,15 @@ class Home:
 
         try:
             self._loop.call_soon_threadsafe(begin)
-            return done.result()
+            task = ended.get()
         except BaseException:
-            if not done.done():
-                self._loop.call_soon_threadsafe(stop)
-                with suppress(Exception, CancelledError):
-                    done.result(UNWIND)
+            self._loop.call_soon_threadsafe(stop)
+            with suppress(Empty):
+                ended.get(timeout=UNWIND)
             raise
+        if task.cancelled():
+            raise CancelledError
+        return task.result()
 
     def tell_leave(self) -> None:
         with suppress(RuntimeError):  # it is over already
@@ -181,12 +184,3 @@ class Home:
         await self.deliveries.settle(SETTLE)
         await self._close()
         self._over.set()
-
-
-def _pass_on(task: asyncio.Task[Handled], done: Future[Handled]) -> None:
-    if task.cancelled():
-        done.set_exception(CancelledError())
-    elif (error := task.exception()) is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(task.result())

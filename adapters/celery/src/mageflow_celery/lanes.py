@@ -6,14 +6,15 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from celery import Celery
 
 from mageflow_celery.brokers import Broker
+from mageflow_celery.publisher import Outgoing, Publisher
 
 log = logging.getLogger("mageflow.celery")
 T = TypeVar("T")
@@ -22,16 +23,6 @@ NOT_FOUND = "404"  # of a queue that nobody has made yet
 
 # Of a parent process. One that were collected here would close what the two share.
 _inherited: list[object] = []
-
-
-class Outgoing(NamedTuple):
-    """A message of one job. queue: by default the one that the app itself routes its task to."""
-
-    name: str
-    id: str
-    headers: Mapping[str, str]
-    queue: str | None
-    priority: int | None
 
 
 class Lane:
@@ -44,7 +35,7 @@ class Lane:
         self._timeout = timeout
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._connection: Any = None
-        self._producer: Any = None
+        self._publisher: Publisher | None = None
         self._thread = threading.Thread(target=self._run, name="mageflow celery", daemon=True)
         self._thread.start()
 
@@ -72,11 +63,6 @@ class Lane:
         self._drop()
 
     # --- on the thread --------------------------------------------------------------------------
-    @property
-    def _errors(self) -> tuple[type[Exception], ...]:
-        connection = self._app.connection_for_write()
-        return (*connection.recoverable_connection_errors, *connection.recoverable_channel_errors)
-
     def connection(self) -> Any:
         if self._connection is None:
             made = self._app.connection_for_write(
@@ -92,53 +78,27 @@ class Lane:
 
     def send(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
         """For each an error, or `None`."""
-        found: list[Exception | None] = []
-        lost: Exception | None = None
-        for message in messages:
-            error = lost
-            if error is None:
-                error = self._sent(message)
-                if error is not None and isinstance(error, (OSError, *self._errors)):
-                    lost = error  # and so are all that follow
-            found.append(error)
+        used = self._connection is not None
+        found = self._published(messages)
+        if used and self._connection is None:  # the connection may just have been an old one
+            missing = [i for i, error in enumerate(found) if error is not None]
+            again = self._published([messages[i] for i in missing])
+            for i, error in zip(missing, again, strict=True):
+                found[i] = error
         return found
 
-    def _sent(self, message: Outgoing) -> Exception | None:
-        used = self._connection is not None
+    def _published(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
+        """Where the connection was lost, there is none afterwards."""
         try:
-            self._publish(message)
+            if self._publisher is None:
+                self._publisher = Publisher(self._app, self._broker, self.connection())
+            found = self._publisher.publish(messages)
         except Exception as error:  # noqa: BLE001 - of whatever library the broker uses
             self._drop()
-            if not used or not isinstance(error, (OSError, *self._errors)):
-                return error
-        else:
-            return None
-        try:  # the connection may just have been an old one
-            self._publish(message)
-        except Exception as error:  # noqa: BLE001 - likewise
+            return [error] * len(messages)
+        if any(map(self._publisher.is_lost, found)):
             self._drop()
-            return error
-        return None
-
-    def _publish(self, message: Outgoing) -> None:
-        connection = self.connection()
-        if self._producer is None:
-            self._producer = self._app.amqp.Producer(connection, auto_declare=False)
-        said: dict[str, Any] = {}
-        if message.queue is not None:
-            said["queue"] = message.queue
-        if message.priority is not None:
-            said["priority"] = message.priority
-        self._app.send_task(
-            message.name,
-            task_id=message.id,
-            headers=dict(message.headers),
-            producer=self._producer,
-            ignore_result=True,
-            add_to_parent=False,
-            retry=False,
-            **said,
-        )
+        return found
 
     def waiting(self, queues: Sequence[str]) -> int:
         connection = self.connection()
@@ -153,7 +113,7 @@ class Lane:
         return count
 
     def _drop(self) -> None:
-        connection, self._connection, self._producer = self._connection, None, None
+        connection, self._connection, self._publisher = self._connection, None, None
         if connection is not None:
             try:
                 connection.release()

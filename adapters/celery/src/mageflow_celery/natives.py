@@ -8,12 +8,18 @@ from functools import wraps
 from typing import Any
 
 from celery import Celery, Task
+from celery.app.task import Context as Request
 from celery.exceptions import Retry as CeleryRetry
+from celery.utils.nodenames import gethostname
 
-from mageflow_core import Retry
-from mageflow_core.backends import JOB, NativeSpecs, TaskSpec, delivered
+from mageflow_core import Context, Retry
+from mageflow_core.backends import JOB, NativeSpecs, TaskSpec
 
 UNLIMITED = 1_000_000  # retries
+# Of bodies, beside their own: the core fills it, on whatever backend.
+CONTEXT = inspect.Parameter(
+    "mageflow_context", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Context
+)
 
 
 class RetryRequested(Exception):
@@ -61,33 +67,40 @@ def _body(task: Task) -> Callable[..., Any]:
         return task.run  # type: ignore[no-any-return]
 
     @wraps(task.run)
-    def run(**given: Any) -> Any:
-        delivery = delivered()
-        if delivery is None:
-            return task.run(**given)
-        context = delivery.native
-        task.push_request(
-            id=context.id,
-            root_id=context.root_id,
-            args=(),
-            kwargs=given,
-            headers=context.headers,
-            hostname=context.hostname,
-            delivery_info=context.delivery_info,
-            called_directly=False,
-            is_eager=True,  # so that `retry` raises, and sends nothing
-            retries=delivery.job.attempt - 1,
-        )
+    def run(*args: Any, mageflow_context: Context | None = None, **given: Any) -> Any:
+        if mageflow_context is None:  # called as a function
+            return task.run(*args, **given)
+        task.push_request(**_request(mageflow_context), kwargs=given)
         try:
-            return task.run(**given)
+            return task.run(*args, **given)
         except CeleryRetry as again:
             raise RetryRequested(str(again)) from (again.exc or None)
         finally:
             task.pop_request()
 
     made: Any = run
-    made.__signature__ = inspect.signature(task.run)
+    made.__annotations__ = {**run.__annotations__, CONTEXT.name: Context}
+    own = inspect.signature(task.run)
+    most = [each for each in own.parameters.values() if each.kind is not CONTEXT.VAR_KEYWORD]
+    rest = [each for each in own.parameters.values() if each.kind is CONTEXT.VAR_KEYWORD]
+    made.__signature__ = own.replace(parameters=[*most, CONTEXT, *rest])
     return made  # type: ignore[no-any-return]
+
+
+def _request(context: Context) -> dict[str, Any]:
+    """What the task finds in `self.request`, also where another backend runs it."""
+    job = context.native if isinstance(context.native, Request) else Request()
+    return {
+        "id": job.id or context.key,
+        "root_id": job.root_id or context.run_id,
+        "args": (),
+        "headers": job.headers,
+        "hostname": job.hostname or gethostname(),
+        "delivery_info": job.delivery_info,
+        "called_directly": False,
+        "is_eager": True,  # so that `retry` raises, and sends nothing
+        "retries": context.attempt - 1,
+    }
 
 
 def _retry(task: Task) -> Retry:

@@ -344,7 +344,8 @@ class Mageflow:
             max_nodes=self.settings.max_nodes,
             max_value_bytes=self.settings.max_value_bytes,
             closed_world=False,
-            backends=frozenset(self.settings.backends),
+            backends=self.settings.backends,
+            moved=self.settings.moved_tasks,
         )
 
     # --- open and closed ------------------------------------------------------------------------

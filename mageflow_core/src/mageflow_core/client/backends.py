@@ -9,7 +9,7 @@ from mageflow_core.backends.loader import load_backend
 from mageflow_core.backends.protocol import TaskManager, TaskSpec
 from mageflow_core.client.hosting import Hosting
 from mageflow_core.client.wrapping import wrapped
-from mageflow_core.errors import ConfigurationError, UnknownBackend
+from mageflow_core.errors import ConfigurationError, SettingsError, UnknownBackend
 
 if TYPE_CHECKING:
     from mageflow_core.client.app import Mageflow
@@ -32,6 +32,12 @@ class Backends:
         if not self._kept.keys() <= set(app.settings.backends):
             names = ",".join(self._kept)
             app.settings = app.settings.model_copy(update={"backend": names})
+        for task, name in app.settings.moved_tasks.items():
+            if name not in self.names:
+                raise SettingsError(
+                    f"moved_tasks has {task} on {name!r}, which this app has not: it has "
+                    f"{', '.join(self.names)}; name it in `backend`, too"
+                )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,8 @@ MAX_DEPTH = 32
 
 
 class Checker:
-    """closed_world: the tasks of this app are all there are, so an unknown one is an error now."""
+    """closed_world: the tasks of this app are all there are, so an unknown one is an error now.
+    backends: of the app, the default one first. moved: those of tasks, in place of their own."""
 
     def __init__(
         self,
@@ -32,10 +33,12 @@ class Checker:
         max_nodes: int,
         max_value_bytes: int,
         closed_world: bool,
-        backends: frozenset[str],
+        backends: tuple[str, ...],
+        moved: Mapping[str, str],
     ) -> None:
         self._registry = registry
         self._backends = backends
+        self._moved = moved
         self._max_nodes = max_nodes
         self._max_value_bytes = max_value_bytes
         self._closed_world = closed_world
@@ -105,13 +108,18 @@ class Checker:
         return rebuilt(signature, self._task_placed)
 
     def _task_placed(self, signature: Signature[Any]) -> Signature[Any]:
-        task = self._registry.find(getattr(signature, "task", ""))
-        if task is None or task.options is NO_OPTIONS:
+        name = getattr(signature, "task", "")
+        task = self._registry.find(name)
+        own, theirs = signature.opts, task.options if task is not None else NO_OPTIONS
+        moved = self._moved.get(task.name if task is not None else name)
+        if theirs is NO_OPTIONS and moved is None:
             return signature
-        own, theirs = signature.opts, task.options
+        backend = own.backend or moved or theirs.backend
+        default = self._backends[0]
+        stays = (backend or default) == (theirs.backend or default)
         place = Options(
-            backend=own.backend or theirs.backend,
-            queue=own.queue or theirs.queue,
+            backend=backend,
+            queue=own.queue or (theirs.queue if stays else None),  # a queue is of its backend
             priority=own.priority or theirs.priority,
             delay=own.delay if own.delay is not None or own.eta else theirs.delay,
         )

@@ -74,7 +74,8 @@ class Site:
             max_nodes=settings.max_nodes,
             max_value_bytes=settings.max_value_bytes,
             closed_world=not remote and not self.store.shared,
-            backends=frozenset(self.backends),
+            backends=settings.backends,
+            moved=settings.moved_tasks,
         )
         self.dispatcher = Dispatcher(self.store, self.opened, settings.backends[0])
         self.threads = Threads(settings.threads)
@@ -139,6 +140,9 @@ class Site:
         site = cls(app)
         for task in app.registry:
             site.register(task)
+        strange = [name for name in app.settings.moved_tasks if not app.registry.knows(name)]
+        if site.works and strange:
+            log.warning("moved_tasks names %s, which this app does not have", ", ".join(strange))
         async with AsyncExitStack() as opened:  # what is open when the next thing fails is closed
             await site.store.open(site)
             opened.push_async_callback(site.store.close)

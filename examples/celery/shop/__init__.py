@@ -1,0 +1,1 @@
+"""A shop that has been on Celery for years."""
