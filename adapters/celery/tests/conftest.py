@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from mageflow_conformance.servers import (
     RabbitServer,
@@ -60,3 +61,15 @@ async def any_bench(
     url = request.getfixturevalue(server).url
     async with AsyncExitStack() as stack:
         yield Bench(stack, namespace, redis.url, "celery", {"url": url, "processes": 2})
+
+
+@pytest.fixture
+def native(bench: Bench) -> Celery:
+    """Somebody's own app."""
+    app = Celery("shop", broker=bench.store, set_as_current=False)
+    app.conf.update(
+        task_default_queue=bench.queue,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+    )
+    return app

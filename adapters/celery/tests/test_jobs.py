@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, NotRegistered
 
-from mageflow_celery.attached import outcome_of
+from mageflow_celery.attached import Attached, outcome_of
 from mageflow_core import Mageflow
 from mageflow_core.backends import Disposal, Handled
 
@@ -33,6 +34,33 @@ def test_a_job_of_any_task_is_found_and_acknowledged_late(native: Celery) -> Non
     assert job.ignore_result
     assert job.max_retries == 0
     assert job.__trace__ is not None
+
+
+@pytest.mark.parametrize("disposal", [Disposal.SKIPPED, Disposal.RELEASE])
+def test_a_delivery_that_runs_nothing_ends_for_celery_and_leaves_nothing_behind(
+    native: Celery, monkeypatch: pytest.MonkeyPatch, disposal: Disposal
+) -> None:
+    # Given a process in which a job is skipped, or given back
+    class Home:
+        def run(self, *_: Any) -> Handled:
+            return Handled(disposal)
+
+    monkeypatch.setattr(Attached, "home", Home())
+    trace = native.tasks["mageflow:work"].__trace__
+    # When it comes often
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            kept, info, _, shown = trace(str(number), (), {}, {"id": str(number)})
+            # Then it ends as what has not failed, which says what it was
+            assert info is None
+            assert kept == shown.strip("'")
+        # And there is nothing that only a whole collection would find
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
+    assert kept == {"skipped": "skipped", "release": "given back"}[disposal]
 
 
 def test_other_tasks_are_found_as_before(native: Celery) -> None:

@@ -13,22 +13,10 @@ from celery import Celery
 from celery_bench import Bench
 from pydantic import BaseModel
 
-from mageflow_celery.natives import RetryRequested
 from mageflow_conformance.waiting import eventually
-from mageflow_core import Retry, ReturnValue, TaskSignature, chain, sign
+from mageflow_core import ReturnValue, TaskSignature, chain, sign
 from mageflow_core.errors import TaskFailed
 from mageflow_core.signatures.ambient import entered
-
-
-@pytest.fixture
-def native(bench: Bench) -> Celery:
-    app = Celery("shop", broker=bench.store, set_as_current=False)
-    app.conf.update(
-        task_default_queue=bench.queue,
-        worker_prefetch_multiplier=1,
-        worker_hijack_root_logger=False,
-    )
-    return app
 
 
 async def test_native_tasks_stand_in_flows_by_name_and_as_they_are(
@@ -175,26 +163,6 @@ async def test_the_request_and_its_retries_are_those_of_the_flow(
         "auto",
         "plain",
     ]
-
-
-def test_how_a_task_is_tried_again_is_what_it_says_of_that(native: Celery) -> None:
-    from mageflow_celery.natives import Natives
-
-    @native.task(  # type: ignore[untyped-decorator]
-        name="backs.off",
-        autoretry_for=(OSError,),
-        retry_backoff=2,
-        retry_backoff_max=60,
-        retry_jitter=False,
-        max_retries=None,
-        shared=False,
-    )
-    def backs_off() -> None: ...
-
-    (spec,) = Natives(native)
-    assert spec.retry == Retry(
-        retries=1_000_000, delay=2, factor=2, max_delay=60, jitter=0, on=(RetryRequested,)
-    )
 
 
 async def test_a_native_call_knows_nothing_of_flows(

@@ -18,7 +18,7 @@ from mageflow_core import (
     Retry,
     chain,
 )
-from mageflow_core.backends import Delivery, Disposal
+from mageflow_core.backends import Delivery, Disposal, RetryAsked
 from mageflow_core.errors import TaskFailed
 
 Until = Callable[..., Awaitable[None]]
@@ -287,6 +287,17 @@ async def test_what_is_retried_goes_by_the_class_of_the_exception(
         raise raised
 
     assert (await error_of(mf, fail)).attempts == attempts
+
+
+async def test_a_native_body_says_when_it_is_tried_again(mf: Mageflow) -> None:
+    class Asked(RetryAsked):
+        pass
+
+    @mf.task(retry=Retry(retries=2, delay=3600, on=(Asked,)))
+    async def ask() -> None:
+        raise Asked("as its engine has been told", delay=-1)
+
+    assert (await error_of(mf, ask)).attempts == 3
 
 
 async def test_a_filter_by_dotted_name_needs_no_import(mf: Mageflow) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery._state import get_current_app
-from celery.exceptions import Ignore, TaskPredicate
+from celery.exceptions import TaskPredicate
 
 from mageflow_celery.brokers import POOLS_REFUSED, Broker, general_warnings
 from mageflow_celery.discretion import be_discreet
@@ -29,6 +29,7 @@ log = logging.getLogger("mageflow.celery")
 MARK = "_mageflow"
 SEND = 10.0  # seconds for one lot of jobs
 CLOSE = 2.0
+SHOWN = {Disposal.SKIPPED: "skipped", Disposal.RELEASE: "given back"}
 
 
 class Attached:
@@ -91,20 +92,21 @@ class Attached:
         )
         return self._home
 
-    def _perform(self, request: Any) -> None:
-        """What the task of a job does, in whatever thread Celery runs it."""
+    def _perform(self, request: Any) -> str | None:
+        """What the task of a job does, in whatever thread Celery runs it. Gives what this delivery
+        came to, where that is not what its task did: of one that ends with Celery's `Ignore`
+        monitors never see an end, and Celery copies the whole traceback of each."""
         home = self.home or self.be_host(slots=1)
         if home is None:
-            raise Ignore("nobody is there to run it")
+            return "nobody is there to run it"
         try:
             handled = home.run(request.headers or {}, request)
         except CancelledError:
-            raise Ignore("it was stopped, and is sent again") from None
+            return "stopped"
         error = outcome_of(handled)
         if error is not None:
             raise error
-        if handled.disposal is not Disposal.DONE:
-            raise Ignore(f"this delivery was {handled.disposal.value}")
+        return SHOWN.get(handled.disposal)
 
     async def _send_again(self, delivery: Delivery, headers: Mapping[str, str]) -> None:
         (error,) = await self.send([self.outgoing(delivery.job, headers)])

@@ -29,7 +29,7 @@ DELIVERY = {
     "typing": False,
     "trail": False,
 }
-Run = Callable[[Any], None]
+Run = Callable[[Any], str | None]
 
 
 class Job(Task):  # type: ignore[misc]
@@ -38,8 +38,8 @@ class Job(Task):  # type: ignore[misc]
     abstract = True
     perform: ClassVar[Run]
 
-    def run(self) -> None:
-        type(self).perform(self.request)
+    def run(self) -> str | None:
+        return type(self).perform(self.request)
 
 
 for _name, _value in DELIVERY.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -11,9 +12,10 @@ from celery import Celery, Task
 from celery.app.task import Context as Request
 from celery.exceptions import Retry as CeleryRetry
 from celery.utils.nodenames import gethostname
+from celery.utils.time import maybe_make_aware
 
 from mageflow_core import Context, Retry
-from mageflow_core.backends import JOB, NativeSpecs, TaskSpec
+from mageflow_core.backends import JOB, NativeSpecs, RetryAsked, TaskSpec
 
 UNLIMITED = 1_000_000  # retries
 # Of bodies, beside their own: the core fills it, on whatever backend.
@@ -22,8 +24,12 @@ CONTEXT = inspect.Parameter(
 )
 
 
-class RetryRequested(Exception):
+class RetryRequested(RetryAsked):
     """A body has called `self.retry()`, or failed with what `autoretry_for` names."""
+
+
+# Celery itself says in the body how often, and raises something else when that is over.
+AS_ASKED = Retry(retries=UNLIMITED, on=(RetryRequested,))
 
 
 class Natives:
@@ -53,7 +59,7 @@ def _spec(name: str, task: Task) -> TaskSpec:
         name=name,
         fn=_body(task),
         is_async=inspect.iscoroutinefunction(task.run),
-        retry=_retry(task),
+        retry=AS_ASKED,
     )
 
 
@@ -74,7 +80,7 @@ def _body(task: Task) -> Callable[..., Any]:
         try:
             return task.run(*args, **given)
         except CeleryRetry as again:
-            raise RetryRequested(str(again)) from (again.exc or None)
+            raise RetryRequested(str(again), delay=_delay(task, again.when)) from again.exc
         finally:
             task.pop_request()
 
@@ -103,16 +109,9 @@ def _request(context: Context) -> dict[str, Any]:
     }
 
 
-def _retry(task: Task) -> Retry:
-    """What Celery would do after `self.retry()`, or what `autoretry_for` names. A delay that a
-    call of it says itself is not known here."""
-    options: Any = task  # has these where it was given them
-    backoff = float(getattr(options, "retry_backoff", False) or 0)
-    retries = UNLIMITED if task.max_retries is None else task.max_retries
-    said: dict[str, Any] = {"delay": float(task.default_retry_delay), "factor": 1.0, "jitter": 0}
-    most = said["delay"]
-    if backoff and getattr(options, "autoretry_for", None):
-        most = float(getattr(options, "retry_backoff_max", 600))
-        jitter = bool(getattr(options, "retry_jitter", True))
-        said = {"delay": max(1.0, backoff), "factor": 2.0, "jitter": int(jitter)}
-    return Retry(retries=retries, max_delay=most, on=(RetryRequested,), **said)
+def _delay(task: Task, when: float | datetime | None) -> float:
+    """Seconds until the next attempt, of the `when` of Celery's `Retry`."""
+    if isinstance(when, datetime):
+        eta = maybe_make_aware(when, task.app.timezone)
+        return float((eta - datetime.now(UTC)).total_seconds())
+    return float(when or 0)

@@ -25,6 +25,7 @@ from mageflow_core import Mageflow
 from mageflow_core.backends.capabilities import Capabilities
 from mageflow_core.stores.protocol import WorkerInfo
 
+REAL_TIMES = {roles.HASTENED: False}  # of a worker that sends nothing again in a trial's time
 HOSTING = "mageflow_conformance.backends.hosted"  # imported by the engine's own command alone
 
 

@@ -44,6 +44,16 @@ class Delivery(NamedTuple):
         return cls(job, native, namespace)
 
 
+class RetryAsked(Exception):
+    """Of a native task's body that has asked its engine for another attempt, which is then the
+    core's to make. Derive from it, and name the class in the `retry` of the task's spec: that says
+    whether there is one. delay: seconds until then, in place of what `retry` says."""
+
+    def __init__(self, message: str, *, delay: float) -> None:
+        super().__init__(message)
+        self.delay = max(0.0, delay)
+
+
 class Disposal(StrEnum):
     """What an adapter does with a delivery that the runner has returned."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import traceback
 
+from mageflow_core.backends import RetryAsked
 from mageflow_core.failure import Cause, ErrorInfo
 from mageflow_core.machine import Failed, Failure
 from mageflow_core.serialization import dumps
@@ -28,10 +29,16 @@ def failed(
     again = retry is not None and work.attempt <= retry.retries and retry.applies_to(error)
     return Failed(
         failure=Failure(cause, dumps(info(error, work, cause).to_json())),
-        retry_in=retry.delay_before(work.attempt, random.random()) if again and retry else None,  # noqa: S311 - jitter
+        retry_in=_delay(error, work, retry) if again and retry else None,
         held=held and again,
         used_previous=used_previous,
     )
+
+
+def _delay(error: BaseException, work: Work, retry: Retry) -> float:
+    if isinstance(error, RetryAsked):
+        return error.delay
+    return retry.delay_before(work.attempt, random.random())  # noqa: S311 - jitter
 
 
 def info(error: BaseException, work: Work, cause: Cause) -> ErrorInfo:

@@ -8,7 +8,7 @@ from typing import Any
 from mageflow_conformance.backends.doomed import doomed
 from mageflow_conformance.backends.requirement import Instead, requirement
 from mageflow_conformance.backends.seam import SEAM, Doing
-from mageflow_conformance.backends.stage import Stage
+from mageflow_conformance.backends.stage import REAL_TIMES, Stage
 from mageflow_conformance.flows import SHAPES, call
 from mageflow_conformance.flows.load import load_on
 from mageflow_conformance.ledger import Row
@@ -17,7 +17,6 @@ from mageflow_conformance.witness import BEGUN, ENDED, FAILED, LOST
 from mageflow_core import Run, chain
 
 OVER = f"{SEAM}-over"
-REAL_TIMES = {"hastened": False}  # of a worker that sends nothing again in the time of a trial
 
 
 def rule(do: Doing, task: str, times: int = 1, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from mageflow_conformance.backends.census import assert_none_grew
 from mageflow_conformance.backends.clients import CENSUS, start_many
 from mageflow_conformance.backends.requirement import requirement
-from mageflow_conformance.backends.stage import Stage
+from mageflow_conformance.backends.stage import REAL_TIMES, Stage
 from mageflow_conformance.flows import call
 from mageflow_conformance.waiting import eventually
 from mageflow_conformance.witness import FAILED
@@ -35,8 +35,9 @@ async def census(stage: Stage, counted: int) -> Mapping[str, int]:
 
 
 async def one_process(stage: Stage) -> None:
-    """A worker whose bodies run in one process, which can count them."""
-    await stage.worker(**({"slots": 1} if stage.harness.forks else {}))
+    """A worker whose bodies run in one process, which can count them. In real times: with ever
+    more that is sent again, as it waits, how long it takes would have no end."""
+    await stage.worker(**REAL_TIMES, **({"slots": 1} if stage.harness.forks else {}))
 
 
 async def run_many(stage: Stage, count: int) -> None:
