@@ -333,6 +333,26 @@ async def test_pages_of_a_filter_pass_over_many_that_do_not_match(store: Handle)
     assert [len(page) for page in await all_pages(store, 100, task="ok-a")] == [100] * 4 + [50]
 
 
+async def test_a_call_looks_at_so_many_runs_and_the_next_one_goes_on_there(store: Handle) -> None:
+    # Given: a store that looks at three in a call, and ten of one bucket, of which two match
+    runs = sorted(beside("r", number) for number in range(10))
+    for run in runs:
+        odd = run in (runs[0], runs[5])
+        await store.create(task("ok-a").label(odd=str(odd), even=str(not odd)), run=run)
+    await ids(store)  # now the server knows the script
+    await store.forget_counts()
+    # When
+    found = await ids(store, labels={"odd": "True", "even": "False"})
+    # Then
+    assert found == [runs[5], runs[0]]
+    assert await store.count("evalsha") == 63 + 1  # the smallest index has no more than two
+    # When all must be looked at
+    await store.forget_counts()
+    assert await ids(store, task="ok-a") == runs[::-1]
+    # Then
+    assert await store.count("evalsha") == 63 + 4
+
+
 @pytest.mark.parametrize("rare", [{"status": Status.DONE}, {"name": "n"}, {"labels": {"x": "1"}}])
 async def test_of_several_filters_the_one_that_matches_least_is_gone_through(
     store: Handle, rare: dict[str, Any]

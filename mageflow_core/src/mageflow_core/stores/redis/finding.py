@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from math import ceil
-from typing import Any
 
 from mageflow_core.machine import Status
 from mageflow_core.signatures.signature import Signature, TaskSignature
@@ -48,32 +47,33 @@ class Finder:
 
     async def page(self, query: Query) -> list[Found]:
         """The newest that match, one more than asked for where there are more."""
-        after_time, _, after_id = (query.after or "-").partition("-")
-        arguments = (
-            json.dumps(_asked(query)),
-            _ceiling(query.since),
-            _ceiling(query.until),
-            after_time,
-            after_id,
-            query.limit + 1,
-        )
-        rows = await self._everywhere("find", *arguments)
-        found = [
-            (int(time), run_id)
-            for row in rows
-            for run_id, time in zip(row[::2], row[1::2], strict=True)
-        ]
+        buckets = [self._of_bucket(bucket, query) for bucket in range(BUCKETS)]
+        found = [each for some in await asyncio.gather(*buckets) for each in some]
         return sorted(found, reverse=True)[: query.limit + 1]
+
+    async def _of_bucket(self, bucket: int, query: Query) -> list[Found]:
+        """Likewise, of those of one bucket: by as many calls as there is to look at."""
+        time, _, run_id = (query.after or "-").partition("-")
+        span = json.dumps(_asked(query)), _ceiling(query.since), _ceiling(query.until)
+        wanted = query.limit + 1
+        found: list[Found] = []
+        while True:
+            row, *at = await self._server.on_bucket(
+                "find", bucket, *span, time, run_id, wanted - len(found)
+            )
+            found += [(int(time), each) for each, time in zip(row[::2], row[1::2], strict=True)]
+            if not at:
+                return found
+            time, run_id = at
 
     async def counts(self) -> dict[Status, int]:
         statuses = list(Status)
-        rows = await self._everywhere("counts", *(status.value for status in statuses))
+        named = [status.value for status in statuses]
+        rows = await asyncio.gather(
+            *(self._server.on_bucket("counts", bucket, *named) for bucket in range(BUCKETS))
+        )
         sums = {s: sum(row[n] for row in rows) for n, s in enumerate(statuses)}
         return {status: count for status, count in sums.items() if count}
-
-    async def _everywhere(self, step: str, *arguments: str | int) -> list[list[Any]]:
-        calls = (self._server.on_bucket(step, bucket, *arguments) for bucket in range(BUCKETS))
-        return list(await asyncio.gather(*calls))
 
 
 def _ceiling(seconds: float | None) -> int | str:

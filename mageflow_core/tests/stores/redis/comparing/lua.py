@@ -64,6 +64,7 @@ def steps(width: int, inline: int) -> Steps:
         "clock": CLOCK,
         "names": _text("names") + TOLD,
         "draft": _set(_text("draft"), "WIDTH", width),
+        "find": _set(_text("find"), "LOOKS", 3),
         "values": _set(_text("values"), "INLINE", inline),
     }
     for part, words in _altered.items():

@@ -1,4 +1,5 @@
--- Runs of a bucket that match, newest first. Gives {id, time of creation, …}.
+-- Runs of a bucket that match, newest first. Gives {id, time of creation, …}, then, where it has
+-- not looked at all of them, the time and id of the run that it has looked at last.
 -- ARGV: names of the indexes to look into (JSON; the smallest is gone through), from when, before
 -- when (ms, or ''), time and id of the run to go on after (or ''), how many at most.
 local indexes, since, before = cjson.decode(ARGV[1]), ARGV[2], ARGV[3]
@@ -8,7 +9,9 @@ if before ~= '' then top = '(' .. before end
 if after_time ~= '' and (before == '' or tonumber(after_time) < tonumber(before)) then
   top = after_time
 end
-local found, first, STEP = {}, 0, 200
+local LOOKS = 2000 -- runs that one call looks at: nobody else is served meanwhile
+local STEP = 200
+local found, first, looks = {}, 0, 0
 
 local function size(name) return redis.call('ZCARD', names.tag .. name) end
 
@@ -25,19 +28,22 @@ local function matches(id)
   return true
 end
 
-while #found < 2 * many do
+while true do
   local page = redis.call(
     'ZREVRANGEBYSCORE', names.tag .. indexes[1], top, since ~= '' and since or '-inf', 'WITHSCORES',
     'LIMIT', first, STEP)
   for index = 1, #page, 2 do
     local id, time = page[index], page[index + 1]
-    local seen = time == after_time and id >= after_id
-    if not seen and #found < 2 * many and matches(id) then
-      found[#found + 1] = id
-      found[#found + 1] = time
+    if time ~= after_time or id < after_id then
+      looks = looks + 1
+      if matches(id) then
+        found[#found + 1] = id
+        found[#found + 1] = time
+        if #found == 2 * many then return { found } end
+      end
+      if looks == LOOKS then return { found, time, id } end
     end
   end
+  if #page < 2 * STEP then return { found } end
   first = first + STEP
-  if #page < 2 * STEP then break end
 end
-return found
