@@ -23,6 +23,7 @@ ROUNDED = 0.005  # seconds: times are kept in thousandths of them
 WRONG = 300.0  # seconds by which a clock may be wrong
 LATE = 10.0  # seconds; after 15 of them other workers look for what nobody has seen to
 TTL = 0.5  # seconds
+DEADLINE = 3.0  # seconds: bodies have begun by then, and one of the runs was suspended
 
 
 # --- delays ---------------------------------------------------------------------------------------
@@ -205,14 +206,15 @@ async def deadlines(stage: Stage) -> None:
     flow = chain(call("until", gate="never"), call("step")).on_success(noted)
     began = time.monotonic()
     running, held = [
-        await begun(stage, flow.on_error(call("warned")).options(deadline=1.0)) for _ in range(2)
+        await begun(stage, flow.on_error(call("warned")).options(deadline=DEADLINE))
+        for _ in range(2)
     ]
     assert await held.suspend()  # not noted: the deadline is the end of that
     for run in (running, held):
         with raises(DeadlineExceeded) as caught:
             await run.result(timeout=LONG)
         error = caught.raised
-        assert time.monotonic() - began >= 1.0
+        assert time.monotonic() - began >= DEADLINE
         assert run.id in str(error)
         await stage.ledger.has(STOPPED, below=run.id, within=LONG)
         assert set(bodies(stage, run)) <= {run[0].key, f"{run.id}/!error-0"}
