@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,38 @@ async def test_a_worker_goes_on_after_a_restart(away: Bench, engine: Any) -> Non
     # Then both it and the client go on by themselves; a job of meanwhile may have to be sent again
     run = await client.start(TaskSignature(task="work"), {"n": 2})
     assert await run.result(timeout=90) == 2
+
+
+@pytest.mark.parametrize("_engine", ["redis"], indirect=True)
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+async def test_a_worker_that_is_at_work_goes_on_after_a_restart(
+    away: Bench, engine: Any, tmp_path: Path, pool: str
+) -> None:
+    # Given a worker whose jobs are not acknowledged yet
+    away.said = {**away.said, "pool": pool, "processes": 2}
+    app = away.app()
+
+    @app.task
+    async def hold(n: int) -> int:
+        (tmp_path / f"begun-{n}").touch()
+        while not (tmp_path / "go").exists():  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+        return n
+
+    client = await away.client()
+    worker = await away.worker(app)
+    held = [await client.start(TaskSignature(task="hold"), {"n": n}) for n in range(2)]
+    for n in range(2):
+        await eventually((tmp_path / f"begun-{n}").exists, within=20)
+    # When its engine is restarted, again and again
+    for _ in range(2):
+        await asyncio.to_thread(engine.restart)
+        (tmp_path / "go").touch()
+        assert [await run.result(timeout=20) for run in held] == [0, 1]
+        # Then the same worker goes on
+        held = [await client.start(TaskSignature(task="hold"), {"n": n}) for n in range(2)]
+        assert [await run.result(timeout=60) for run in held] == [0, 1]
+    await worker.stop()
 
 
 async def test_jobs_that_cannot_be_sent_are_told_of_one_by_one(away: Bench, engine: Any) -> None:

@@ -21,6 +21,7 @@ from mageflow_celery.jobs import Jobs, Strategies, find_jobs_in
 from mageflow_celery.lanes import Lane, Lanes
 from mageflow_celery.leash import Leash
 from mageflow_celery.publisher import Outgoing
+from mageflow_celery.reconnecting import outlive_lost_connections
 from mageflow_core.backends import JOB, Deliveries, Delivery, Disposal, Handled, Host, Job
 from mageflow_core.errors import ConfigurationError
 
@@ -176,6 +177,7 @@ class Listening(bootsteps.StartStopStep):  # type: ignore[misc]
                     "run in it: start the worker with --pool=threads, or with prefork"
                 )
             consumer.strategies = Strategies(consumer)
+            outlive_lost_connections(consumer)
             for text in attached.warnings():
                 log.warning("%s", text)
                 warnings.warn(text, RuntimeWarning, stacklevel=2)

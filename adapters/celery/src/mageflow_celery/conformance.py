@@ -14,13 +14,11 @@ from typing import Any, ClassVar
 from celery import Celery
 from celery.exceptions import SecurityWarning
 
-from mageflow_celery.making import make_app
-from mageflow_celery.settings import CelerySettings, Pool
+from mageflow_celery.settings import Pool
 from mageflow_conformance.backends import ServerHarness
 from mageflow_conformance.backends.harness import SECRET
 from mageflow_conformance.servers import RabbitServer, RedisServer
 from mageflow_core.backends import portable
-from mageflow_core.settings import Settings
 
 REDELIVERY = 3.0  # seconds
 SLOTS = 4  # of workers that are told nothing else: each is a process
@@ -63,8 +61,10 @@ class CeleryHarness(ServerHarness):
 
     def __init__(self, url: str = "") -> None:
         super().__init__(url)
-        # As an error, in processes of the suite, which may be run as root.
+        # As errors, in processes of the suite. It may be run as root, and a plain app of Celery's
+        # has busy workers hold jobs, of which the adapter warns, and rightly so.
         warnings.filterwarnings("ignore", category=SecurityWarning)
+        warnings.filterwarnings("ignore", "worker_prefetch_multiplier=4 has", RuntimeWarning)
 
     # --- apps -----------------------------------------------------------------------------------
     def settings(self, namespace: str) -> dict[str, Any]:
@@ -84,8 +84,8 @@ class CeleryHarness(ServerHarness):
         return {self.backend: {"url": f"{scheme}://suite:{SECRET}@127.0.0.1:{port}"}}
 
     def natives(self, namespace: str, record: Any) -> CeleryNatives:
-        said = CelerySettings(url=self.url, pool=self.pool, queue=f"{namespace}.native")
-        app = make_app(said, Settings.load(backend="asyncio", namespace=namespace))
+        app = Celery("suite", broker=self.url)
+        app.conf.task_default_queue = f"{namespace}.native"
         return CeleryNatives(app, record)
 
     def command(self, module: str) -> list[str]:
