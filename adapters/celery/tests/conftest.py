@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
 from celery import Celery
 
+from mageflow_conformance.backends.place import Place
 from mageflow_conformance.servers import (
     RabbitServer,
     RedisServer,
@@ -18,9 +19,9 @@ from mageflow_conformance.servers import (
     require_redis,
 )
 
-DOUBLES = str(Path(__file__).parent / "doubles")
-if DOUBLES not in sys.path:
-    sys.path.insert(0, DOUBLES)
+DOUBLES = Path(__file__).parent / "doubles"
+if str(DOUBLES) not in sys.path:
+    sys.path.insert(0, str(DOUBLES))
 
 from celery_bench import Bench  # noqa: E402 - from the folder that was just added
 
@@ -61,6 +62,12 @@ async def any_bench(
     url = request.getfixturevalue(server).url
     async with AsyncExitStack() as stack:
         yield Bench(stack, namespace, redis.url, "celery", {"url": url, "processes": 2})
+
+
+@pytest.fixture
+def place(any_bench: Bench, tmp_path: Path) -> Iterator[Place]:
+    with closing(Place(any_bench, tmp_path, DOUBLES)) as made:
+        yield made
 
 
 @pytest.fixture
