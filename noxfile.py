@@ -42,6 +42,8 @@ TRIED = ["asyncio", "taskiq-redis-stream", "taskiq-rabbitmq"]
 TRIED_BESIDES = [
     *("taskiq-redis-list", "taskiq-nats"),
     *("celery-redis-prefork", "celery-redis-threads", "celery-rabbitmq-prefork"),
+    "hatchet-stub",
+    "hatchet",  # needs the engine's programs, or a token of one that runs
 ]
 MUTANTS = "conformance_tests/tests/backends/test_mutants.py"
 

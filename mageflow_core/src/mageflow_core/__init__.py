@@ -8,7 +8,7 @@ from mageflow_core.signatures.branch import branch
 from mageflow_core.signatures.build import chain, graph, sign, swarm
 from mageflow_core.signatures.codec import signature_dumps, signature_loads
 from mageflow_core.signatures.context import Context
-from mageflow_core.signatures.inject import ErrorValue, ReturnValue
+from mageflow_core.signatures.inject import ErrorValue, NativeContext, ReturnValue
 from mageflow_core.signatures.options import Options, Retry
 from mageflow_core.signatures.report import SwarmReport
 from mageflow_core.signatures.signature import (
@@ -31,6 +31,7 @@ __all__ = [
     "GraphSignature",
     "Mageflow",
     "Mark",
+    "NativeContext",
     "Node",
     "Options",
     "Retry",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +32,9 @@ class Engine:
         self.tasks[f"Shop:{fn.__name__}"] = fn
         return fn
 
+    def lanes(self) -> list[str]:
+        return ["slow", "fast"]
+
 
 class Wrapping(AsyncioBackend):
     name = "engine"
@@ -55,13 +58,17 @@ class Wrapping(AsyncioBackend):
     def natives(self) -> Iterable[TaskSpec]:
         return [self._spec(name) for name in self.engine.tasks]
 
+    def decorator(self, options: Mapping[str, Any]) -> Callable[..., Any] | None:
+        return self.engine.task if options.keys() <= {"name", "lane"} else None
+
     def adopt(self, native: Any) -> TaskSpec | None:
         names = [name for name, fn in self.engine.tasks.items() if fn is native]
         return self._spec(names[0]) if names else None
 
     def _spec(self, name: str) -> TaskSpec:
         portable = name.lower().replace(":", ".")
-        return TaskSpec(name=portable, fn=self.engine.tasks[name], is_async=False, queue="theirs")
+        fn = self.engine.tasks[name]
+        return TaskSpec(name=portable, fn=fn, is_async=False, queue="theirs", timeout=9)
 
 
 @pytest.fixture
@@ -253,6 +260,7 @@ async def test_native_tasks_run_where_they_are_native(
     task = mf.adopt(double)
     assert task is not None
     assert (task.options.backend, task.options.queue) == ("engine", "theirs")
+    assert task.options.timeout == 9
 
 
 async def test_the_settings_move_a_task_and_a_signature_has_the_last_word(
@@ -294,3 +302,35 @@ def test_a_task_cannot_be_moved_to_a_backend_that_the_app_has_not() -> None:
 def test_a_list_of_backends_names_each_once(backend: str) -> None:
     with pytest.raises(SettingsError, match="names of backends, each once"):
         Mageflow(backend=backend)
+
+
+# --- in place of the client -----------------------------------------------------------------------
+async def test_options_of_the_clients_own_make_a_native_task(
+    engine: Engine, wrapped: Mageflow
+) -> None:
+    @wrapped.task(lane="slow")
+    def halve(n: int) -> int:
+        return n // 2
+
+    assert engine.tasks == {"Shop:halve": halve}
+    assert await result_of(wrapped, "shop.halve", {"n": 4}) == 2
+
+
+def test_options_that_neither_knows_are_refused(engine: Engine, installed: None) -> None:
+    mf = Mageflow(engine, warn_unclosed=False)
+    with pytest.raises(SignatureError, match="unknown option colour"):
+        mf.task(lane="slow", colour="red")(double)
+    with pytest.raises(SignatureError, match="unknown option lane"):
+        mf.task(lane="slow", aliases=("twice",))(double)
+    assert not engine.tasks
+
+
+def test_what_only_the_client_has_is_had_of_the_app(engine: Engine, installed: None) -> None:
+    app: Any = Mageflow(engine, warn_unclosed=False)
+    assert app.lanes() == ["slow", "fast"]
+    assert app.tasks is engine.tasks
+    assert not hasattr(app, "nonsense")
+    assert not hasattr(app, "_private")
+    alone: Any = Mageflow(warn_unclosed=False)
+    with pytest.raises(AttributeError, match="'Mageflow' object has no attribute 'lanes'"):
+        alone.lanes()

@@ -46,7 +46,9 @@ class Harness:
     `module:name`. redelivery: seconds after which the engine gives a job to others although its
     worker lives and has not acknowledged it, where it does; configure it to be short. serves: the
     setting of the backend that lists the queues of a worker, where workers can choose. forks:
-    whether bodies run in child processes of a worker. url: where its engine is.
+    whether bodies run in child processes of a worker. native_results: the name of the
+    native task's parameter that the sum stands under in what it gives, where the engine takes
+    mappings only. url: where its engine is.
     """
 
     name: ClassVar[str]
@@ -58,6 +60,7 @@ class Harness:
     redelivery: ClassVar[float | None] = None
     serves: ClassVar[str | None] = None
     forks: ClassVar[bool] = False
+    native_results: ClassVar[str | None] = None
 
     url: str = ""
 

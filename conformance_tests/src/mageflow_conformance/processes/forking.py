@@ -19,6 +19,7 @@ import selectors
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,10 @@ def perform(order: Order) -> None:
 
 
 def main(modules: list[str]) -> None:
-    for name in modules:
-        importlib.import_module(name)
+    with warnings.catch_warnings():  # what a library says of its own libraries is not ours
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for name in modules:
+            importlib.import_module(name)
     early = [name for name in sys.modules if name.startswith("mageflow_core")]
     assert not early, f"imported before the environment of any child was known: {early}"
     order = Forking().run()

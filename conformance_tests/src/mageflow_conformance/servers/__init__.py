@@ -3,8 +3,10 @@
 from mageflow_conformance.servers.aio import Aio
 from mageflow_conformance.servers.cluster import RedisCluster
 from mageflow_conformance.servers.errors import MissingServer, ServerFailed
+from mageflow_conformance.servers.hatchet import HatchetServer
 from mageflow_conformance.servers.local import LocalServer
 from mageflow_conformance.servers.nats import NatsServer
+from mageflow_conformance.servers.postgres import PostgresServer
 from mageflow_conformance.servers.rabbit import RabbitServer
 from mageflow_conformance.servers.redis import RedisServer
 from mageflow_conformance.servers.replica import RedisReplica
@@ -13,9 +15,11 @@ from mageflow_conformance.servers.wire import Wire, WireError
 
 __all__ = [
     "Aio",
+    "HatchetServer",
     "LocalServer",
     "MissingServer",
     "NatsServer",
+    "PostgresServer",
     "RabbitServer",
     "RedisCluster",
     "RedisReplica",

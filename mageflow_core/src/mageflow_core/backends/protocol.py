@@ -18,14 +18,17 @@ Role = Literal["client", "worker"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
-    """A task as it is registered. retry: of a native task, when it is tried again where a flow
+    """A task as it is registered. aliases: further names that its jobs may have. retry, timeout: of
+    a native task, when it is tried again, and how many seconds an attempt may take, where a flow
     says nothing else. native: options that only this backend knows."""
 
     name: str
     fn: Callable[..., Any]
     is_async: bool
+    aliases: tuple[str, ...] = ()
     queue: str | None = None
     retry: Retry | None = None
+    timeout: float | None = None
     native: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -149,6 +152,11 @@ class TaskManager(Protocol):
 
     def adopt(self, native: Any) -> TaskSpec | None:  # noqa: ARG002
         """The same for one object; `None` where it is no task of this client."""
+        return None
+
+    def decorator(self, options: Mapping[str, Any]) -> Callable[..., Any] | None:  # noqa: ARG002
+        """What makes a native task of a function, with options that MageFlow does not know; `None`
+        where the client does not know them either."""
         return None
 
     def register(self, spec: TaskSpec, runner: Runner) -> None:

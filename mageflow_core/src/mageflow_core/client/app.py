@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from mageflow_core.backends.protocol import Health, TaskManager, TaskSpec
 from mageflow_core.client import ambient
-from mageflow_core.client.backends import Backends
+from mageflow_core.client.backends import Backends, StandIn
 from mageflow_core.client.checking import Checker
 from mageflow_core.client.decorator import TaskDecorator
 from mageflow_core.client.found import Found
@@ -56,7 +56,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Mageflow:
+class Mageflow(StandIn):
     """Tasks and the flows made of them, on the backend and store that the settings name, or around
     engines' own clients, as in `Mageflow(broker)`, whose tasks are adopted where they are.
 
@@ -127,8 +127,12 @@ class Mageflow:
         aliases: further names that stored signatures may still use.
         options: see `Options`; they hold where a signature says nothing else.
 
+        Options that only a client knows make a native task of the function, by its own decorator.
         Raises `InvalidName`, `DuplicateTask`, and `SignatureError` for unknown options.
         """
+        natively = None if aliases or labels else self.backends.decorator(name, options)
+        if natively is not None:
+            return natively
         made = make_options(**options)
         refuse(made, OF_RUNS, "is of one run: give it to the signature that is started")
 
@@ -173,7 +177,7 @@ class Mageflow:
         return known if known is not None else self._adopt(*found)
 
     def _adopt(self, spec: TaskSpec, backend: str | None) -> Task[..., Any, Any]:
-        said = {"queue": spec.queue, "backend": backend, "retry": spec.retry}
+        said = {"backend": backend, **{n: getattr(spec, n) for n in ("queue", "retry", "timeout")}}
         given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         options = make_options(**given) if given else NO_OPTIONS
         task: Task[..., Any, Any] = Task(spec.fn, app=self, name=spec.name, options=options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mageflow_core.backends.loader import load_backend
@@ -10,6 +10,7 @@ from mageflow_core.backends.protocol import TaskManager, TaskSpec
 from mageflow_core.client.hosting import Hosting
 from mageflow_core.client.wrapping import wrapped
 from mageflow_core.errors import ConfigurationError, SettingsError, UnknownBackend
+from mageflow_core.signatures.options import NAMES
 
 if TYPE_CHECKING:
     from mageflow_core.client.app import Mageflow
@@ -22,6 +23,7 @@ class Backends:
     def __init__(self, app: Mageflow, natives: Sequence[Any]) -> None:
         self._app = app
         self._kept: dict[str, TaskManager] = {}  # those that last as long as the app
+        self.clients = tuple(natives)
         for native in natives:
             backend = wrapped(native, app.settings)
             if backend.name in self._kept:
@@ -92,5 +94,28 @@ class Backends:
                 return spec, self._place(name)
         return None
 
+    def decorator(self, name: str | None, options: Mapping[str, Any]) -> Any:
+        """What makes a native task, where not all of these options are MageFlow's, of the client
+        that knows them; else `None`."""
+        for backend in self._kept.values() if options.keys() - NAMES else ():
+            decorate = backend.decorator({"name": name, **options})
+            if decorate is not None:
+                return decorate
+        return None
+
     def _place(self, name: str) -> str | None:
         return None if name == self.names[0] else name
+
+
+class StandIn:
+    """An app has what only a client has that it was put around, and can stand in for it. To type
+    checkers that is `native.…`, which knows its own type."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            backends = vars(self).get("backends")
+            for client in backends.clients if backends is not None else ():
+                if not name.startswith("_") and hasattr(client, name):
+                    return getattr(client, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -168,6 +168,7 @@ class Site:
             name=task.name,
             fn=task.fn,
             is_async=task.is_async,
+            aliases=task.aliases,
             queue=task.options.queue,
             native=task.options.native,
         )

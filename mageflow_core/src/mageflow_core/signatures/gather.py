@@ -139,6 +139,7 @@ def _value(injection: Injection, source: Source) -> Any:
         Injection.ERROR_VALUE: source.error,
         Injection.SWARM_REPORT: source.report,
         Injection.CONTEXT: source.context,
+        Injection.NATIVE: source.context.native if source.context is not None else None,
     }[injection]
     return MISSING if value is None else value
 

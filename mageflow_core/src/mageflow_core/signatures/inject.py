@@ -30,6 +30,7 @@ __all__ = [
     "Exactly",
     "Injection",
     "ItemFailure",
+    "NativeContext",
     "ReturnValue",
     "SwarmCounts",
     "SwarmReport",
@@ -47,6 +48,7 @@ class Injection(Enum):
     ERROR_VALUE = "ErrorValue"
     SWARM_REPORT = "SwarmReport"
     CONTEXT = "Context"
+    NATIVE = "NativeContext"
     MESSAGE = "message"  # all of it, whatever it is
 
     def __repr__(self) -> str:
@@ -57,11 +59,14 @@ class Injection(Enum):
 INJECTS = "__mageflow_injects__"
 
 # Never read from JSON: only MageFlow makes these.
-OBJECTS = frozenset({Injection.SWARM_REPORT, Injection.CONTEXT})
+OBJECTS = frozenset({Injection.SWARM_REPORT, Injection.CONTEXT, Injection.NATIVE})
 
 # To type checkers `ReturnValue[Page]` is Page.
 ReturnValue = Annotated[T, Injection.RETURN_VALUE]
 """The previous step's result; for a callback its owner's result."""
+
+NativeContext = Annotated[T, Injection.NATIVE]
+"""The engine's own context, as `Context.native`; of parameters only."""
 
 ErrorValue = ErrorInfo
 """The error that an error callback is about."""

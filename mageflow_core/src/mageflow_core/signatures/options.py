@@ -111,6 +111,8 @@ class Options:
 
 NO_OPTIONS = Options()
 
+NAMES = frozenset({"retries", *(f.name for f in fields(Options))})  # of keywords that give them
+
 # What says something of a run or a node, whatever its kind; the rest is of tasks.
 OF_CONTAINERS = frozenset({"delay", "eta", "deadline", "ttl"})
 # What says something of one run, and so cannot be a task's default.
@@ -128,9 +130,9 @@ def make_options(
     *, retries: int | Retry | None = None, retry: Retry | None = None, **options: Any
 ) -> Options:
     """Options from keywords; `retries=3` is short for `retry=Retry(retries=3)`."""
-    unknown = options.keys() - {f.name for f in fields(Options)}
+    unknown = options.keys() - NAMES
     if unknown:
-        known = ", ".join(sorted({f.name for f in fields(Options)} | {"retries"}))
+        known = ", ".join(sorted(NAMES))
         raise SignatureError(f"unknown option {', '.join(sorted(unknown))}: known are {known}")
     if retries is not None:
         retry = retries if isinstance(retries, Retry) else Retry(retries=retries)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from mageflow_core.errors import InvalidInput, UnknownArgument
+from mageflow_core.errors import ConfigurationError, InvalidInput, UnknownArgument
 from mageflow_core.plain import EXACTLY, merge
 from mageflow_core.signatures.inject import OBJECTS, Injection
 from mageflow_core.signatures.result import Result
@@ -77,7 +77,8 @@ class Plan:
         self.waiting = tuple(p for p in parameters if p.injection and p.required)
         self.takes_previous = any(t.injection is Injection.RETURN_VALUE for t in self.targets)
         self.takes_report = any(t.injection is Injection.SWARM_REPORT for t in self.targets)
-        self.takes_context = any(t.injection is Injection.CONTEXT for t in self.targets)
+        of_context = (Injection.CONTEXT, Injection.NATIVE)
+        self.takes_context = any(t.injection in of_context for t in self.targets)
         self.simple = not (self.model or self.whole or self.rest or self.targets)
         self.validate_json = adapter.validator.validate_json
         self._adapters: dict[str, TypeAdapter[Any]] = {}
@@ -171,6 +172,12 @@ def _targets(parameter: Parameter) -> list[Target]:
     if parameter.injection:
         return [Target(parameter.injection, parameter.name)]
     fields = parameter.shape.injected if parameter.shape else {}
+    for field, injection in fields.items():
+        if injection is Injection.NATIVE:
+            raise ConfigurationError(
+                f"field {field!r} of parameter {parameter.name!r}: the engine's own context is no "
+                "field of a model; make it a parameter of the task"
+            )
     return [Target(injection, parameter.name, field) for field, injection in fields.items()]
 
 
