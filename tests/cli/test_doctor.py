@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mageflow.cli import app, backends, checks, trial
+from mageflow_core.errors import SettingsError
 from mageflow_core.loading import BACKENDS, STORES, installed
 from mageflow_core.settings import Settings
 from mageflow_core.stores.protocol import Finding
@@ -302,3 +303,20 @@ def test_a_backend_that_does_not_load_is_listed_with_its_problem(
     assert asyncio["problem"] == "ImportError: no module named 'engine'"
     for_people = CliRunner().invoke(app, ["backends"])
     assert "does not load" in " ".join(for_people.stdout.split())
+
+
+def test_a_backend_that_settings_are_missing_for_is_listed_with_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Unset:
+        def from_settings(self, _: object) -> NoReturn:
+            raise SettingsError("it has no token; set engine.token")
+
+    monkeypatch.setattr(backends, "load_backend", lambda _: Unset())
+    ran = CliRunner().invoke(app, ["backends", "--json"])
+    assert ran.exit_code == 0
+    first, *_ = json.loads(ran.stdout)
+    assert (first["capabilities"], first["problem"]) == (None, None)
+    assert first["lacks"] == "it has no token; set engine.token"
+    for_people = CliRunner().invoke(app, ["backends"])
+    assert "not set up: it has no token" in " ".join(for_people.stdout.split())

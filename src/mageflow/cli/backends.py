@@ -7,19 +7,21 @@ from typing import Any
 
 from mageflow.cli.output import FAILED, AsJson, print_json, stdout, table, told
 from mageflow_core.backends.loader import load_backend
+from mageflow_core.errors import SettingsError
 from mageflow_core.loading import BACKENDS, Installed, installed
 from mageflow_core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """capabilities: of an instance, as they may depend on how it is configured. problem: why it
-    cannot be used."""
+    """capabilities: of an instance, as they may depend on how it is configured. lacks: what the
+    settings have to say before there can be one. problem: why it cannot be used."""
 
     name: str
     distribution: str
     version: str
     capabilities: dict[str, Any] | None
+    lacks: str | None = None
     problem: str | None = None
 
 
@@ -27,9 +29,11 @@ def look_at(name: str, source: Installed, settings: Settings) -> Found:
     """Whatever an adapter raises is what is wrong with it."""
     try:
         caps = asdict(load_backend(name).from_settings(settings).caps)
+    except SettingsError as error:
+        return Found(name, source.dist, source.version, None, lacks=str(error))
     except Exception as error:  # noqa: BLE001
         problem = f"{type(error).__name__}: {error}"
-        return Found(name, source.dist, source.version, None, problem)
+        return Found(name, source.dist, source.version, None, problem=problem)
     return Found(name, source.dist, source.version, caps)
 
 
@@ -50,6 +54,8 @@ def backends(as_json: AsJson = False) -> None:
 
 
 def can(found: Found) -> str:
+    if found.lacks is not None:
+        return f"not set up: {found.lacks}"
     if found.capabilities is None:
         return f"does not load: {found.problem}"
     return ", ".join(name for name, value in found.capabilities.items() if value)
