@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from amqp.exceptions import MessageNacked
 from celery import Celery, signals
 from celery.exceptions import QueueNotFound
+from kombu import Exchange, Queue
 
 from mageflow_celery.brokers import broker_of
 from mageflow_celery.lanes import Lane
 from mageflow_celery.making import make_app
 from mageflow_celery.publisher import Outgoing
 from mageflow_celery.settings import CelerySettings
-from mageflow_conformance.servers import RedisServer
+from mageflow_conformance.servers import RabbitServer, RedisServer
 from mageflow_core.settings import Settings
 
 HEADERS = {"mf-key": "0" * 32, "mf-ns": "shop"}
@@ -134,3 +136,49 @@ def test_jobs_that_go_out_together_fail_together_where_nobody_takes_them() -> No
         errors = lane.call(lambda: lane.send([out(2), out(3)])).result(30)
         lane.end()
         assert [type(error).__name__ for error in errors] == ["ConnectionError"] * 2
+
+
+def test_jobs_count_as_sent_when_rabbitmq_has_confirmed_all_of_them(namespace: str) -> None:
+    # Given a RabbitMQ that does not answer for a while
+    with RabbitServer() as server:
+        app = make_app(
+            CelerySettings(url=server.url), Settings.load(backend="asyncio", namespace=namespace)
+        )
+        lane = lane_of(app)
+        assert lane.call(lambda: lane.send([out(0)])).result(SECONDS) == [None]
+        server.pause()
+        try:
+            # When jobs are sent
+            sending = lane.call(lambda: lane.send([out(n) for n in range(1, 4)]))
+            # Then they do not count as sent
+            with pytest.raises(TimeoutError):
+                sending.result(0.5)
+        finally:
+            server.resume()
+        # Before it has them
+        assert sending.result(SECONDS) == [None] * 3
+        lane.end()
+        wanted = [f"id-{n}" for n in range(4)]
+        assert [message.headers["id"] for message in taken(app, 4)] == wanted
+        app.close()
+
+
+def test_jobs_that_rabbitmq_refuses_are_told_of(rabbit: RabbitServer, namespace: str) -> None:
+    # Given a queue that takes one message
+    app = Celery("full", broker=rabbit.url, set_as_current=False)
+    limits = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    app.conf.task_queues = [
+        Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments)
+        for name, arguments in ((namespace, limits), (f"{namespace}-free", {}))
+    ]
+    lane = lane_of(app, own=False)
+    # When several are sent there
+    jobs = [out(n, namespace) for n in range(3)]
+    errors = lane.call(lambda: lane.send(jobs)).result(SECONDS)
+    # Then each may have been refused
+    assert [type(error) for error in errors] == [MessageNacked] * 3
+    # And the next ones, elsewhere, are not
+    free = [out(n, f"{namespace}-free") for n in range(2)]
+    assert lane.call(lambda: lane.send(free)).result(SECONDS) == [None] * 2
+    lane.end()
+    app.close()

@@ -91,7 +91,8 @@ class Lane:
         """Where the connection was lost, there is none afterwards."""
         try:
             if self._publisher is None:
-                self._publisher = Publisher(self._app, self._broker, self.connection())
+                made = self.connection()
+                self._publisher = Publisher(self._app, self._broker, made, self._timeout)
             found = self._publisher.publish(messages)
         except Exception as error:  # noqa: BLE001 - of whatever library the broker uses
             self._drop()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
+from amqp.exceptions import MessageNacked
 from celery import Celery
 from celery.exceptions import QueueNotFound
 from kombu.exceptions import BatchPublishError, OperationalError
@@ -26,9 +26,10 @@ class Outgoing(NamedTuple):
 class Publisher:
     """Does what the app's `send_task` does, signals and events included, with what is the same for
     all jobs looked up once: they have no arguments, and no results. Several go out together where
-    the broker can take them so. Not to be used by two threads at once."""
+    the broker can take them so. Not to be used by two threads at once. timeout: seconds that the
+    broker may be silent."""
 
-    def __init__(self, app: Celery, broker: Broker, connection: Any) -> None:
+    def __init__(self, app: Celery, broker: Broker, connection: Any, timeout: float) -> None:
         self._app = app
         self._amqp = app.amqp
         self._sends_event = bool(app.conf.task_send_sent_event)
@@ -40,6 +41,8 @@ class Publisher:
             *connection.recoverable_channel_errors,
         )
         self._producer = self._amqp.Producer(connection, auto_declare=False)
+        self._broker = broker
+        self._timeout = timeout
         broker.quicken(self._producer.channel)
 
     def is_lost(self, error: BaseException | None) -> bool:
@@ -51,7 +54,7 @@ class Publisher:
         have its error; of those that went out together it is not known which have arrived."""
         found: list[Exception | None] = []
         try:
-            with self._producer.batch() if len(messages) > 1 else nullcontext():
+            with self._broker.together(self._producer, len(messages), self._timeout):
                 for message in messages:
                     try:
                         self._publish(message)
@@ -65,6 +68,8 @@ class Publisher:
             cause = error.__cause__
             lost = cause if isinstance(cause, Exception) else error
             return [each or lost for each in found]
+        except MessageNacked as error:
+            return [each or error for each in found]
         return found
 
     def _publish(self, message: Outgoing) -> None:
