@@ -26,6 +26,7 @@ from pydantic import BaseModel
 from mageflow_conformance.waiting import eventually
 from mageflow_core import Context, NativeContext, TaskSignature, chain
 from mageflow_core.errors import TaskFailed
+from mageflow_core.signatures.ambient import entered
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -62,6 +63,7 @@ async def test_tasks_made_before_and_after_the_app_are_adopted(bench: HatchetBen
     printer: Any = later
     await bench.worker(app)
     # As the objects that they are, a task for a thread among them
+    entered.set(app)
     run = await app.start(chain(charge, printer), {"amount": 5, "to": "bob"})
     assert await run.result(timeout=20) == {"printed": {"text": "bob 5 0"}}
     # And by name and by what a model takes, from a process that does not have them
