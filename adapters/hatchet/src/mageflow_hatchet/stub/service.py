@@ -258,6 +258,8 @@ def serving(engine: Engine) -> grpc.aio.Server:
         ("grpc.max_receive_message_length", LARGEST),
         ("grpc.max_send_message_length", LARGEST),
         ("grpc.so_reuseport", 0),
+        ("grpc.http2.max_ping_strikes", 0),  # clients ping more often than servers like by default
+        ("grpc.keepalive_permit_without_calls", 1),
     ]
     server = grpc.aio.server(options=options)
     services: list[tuple[Any, object]] = [
