@@ -22,6 +22,8 @@ ROOT = Path(__file__).parent
 GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")
 ADAPTERS = [f"./{path.parent}" for path in sorted(Path().glob("adapters/*/pyproject.toml"))]
 PARTS = [".", "./mageflow_core", "./conformance_tests", *ADAPTERS]
+# Processes that tests start by the hundred would compile all that they import, each for itself.
+COMPILED = {"UV_COMPILE_BYTECODE": "1"}
 CHECKS = ROOT / "tests" / "packaging"
 # The parts want each other by version, not by folder: builds publish that, and an editable install
 # of all of them would otherwise hold two sources for one name.
@@ -54,7 +56,8 @@ def group(name: str) -> list[str]:
 
 def install_editable(session: nox.Session, *more: str) -> None:
     editable = [argument for part in PARTS for argument in ("--editable", part)]
-    session.install(*editable, *more, env=PINNED)
+    session.install(*editable, *more, env={**PINNED, **COMPILED})
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
 
 
 @nox.session

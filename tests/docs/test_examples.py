@@ -13,8 +13,9 @@ EXAMPLES = sorted([*ROOT.glob("docs/**/*.py"), *ROOT.glob("examples/**/*.py")])
 BESIDE_A_WORKER = [
     ROOT / "docs" / "examples" / "redis" / name for name in ("web.py", "elsewhere.py")
 ]
-ON_ENGINES = [  # see test_taskiq.py and test_celery.py
+ON_ENGINES = [  # see test_taskiq.py, test_celery.py and test_hatchet.py
     *ROOT.glob("docs/examples/taskiq/*.py"),
+    *ROOT.glob("docs/examples/hatchet/*.py"),
     *ROOT.glob("examples/celery/**/*.py"),
 ]
 ALONE = [path for path in EXAMPLES if path not in [*BESIDE_A_WORKER, *ON_ENGINES]]
