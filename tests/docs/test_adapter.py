@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "adapter"
 ADAPTER = EXAMPLE / "mageflow_spool.py"
 PAGE = (ROOT / "docs" / "how-to" / "write-an-adapter.md").read_text("utf-8")
-OTHERS = {"wrap", "native", "natives", "adopt", "decorator", "host"}  # methods that the page names together
+# Methods that the page names together.
+OTHERS = {"wrap", "native", "natives", "adopt", "decorator", "host"}
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
