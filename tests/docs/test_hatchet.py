@@ -81,6 +81,7 @@ def test_the_demo_moves_by_settings_alone(
     assert jobs(engine, namespace)
 
 
+@pytest.mark.timeout(180)  # Hatchet's own worker takes its time, and so does what it imports
 def test_an_existing_project_runs_flows_under_the_program_that_it_has(
     namespace: str, server: RedisServer, engine: HatchetStub, tmp_path: Path
 ) -> None:
