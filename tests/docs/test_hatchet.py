@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mageflow_conformance.servers import RedisServer
+from mageflow_conformance.waiting import eventually_sync
 from mageflow_hatchet.stub.record import Record
 from mageflow_hatchet.stub.server import HatchetStub
 
@@ -97,7 +98,15 @@ def test_an_existing_project_runs_flows_under_the_program_that_it_has(
     shop = EXAMPLES / "hatchet" / "shop.py"
     with (tmp_path / "log").open("w") as log:
         worker = subprocess.Popen([sys.executable, shop, "work"], env=variables, stdout=log)
+
+    def registered() -> bool:
+        record = Record(str(engine.folder / "runs.db"))
+        return any(
+            f"{namespace}." in action for each in record.workers() for action in each.actions
+        )
+
     try:
+        eventually_sync(registered, within=60, about="Hatchet's own worker")
         sold = subprocess.run(
             [sys.executable, shop], env=variables, check=True, capture_output=True, text=True
         )
