@@ -1,4 +1,4 @@
-"""Worker processes, started by MageFlow's command; for Hatchet's own see `tests/docs`."""
+"""Worker processes, started by MageFlow's command and as Hatchet's documentation does it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from mageflow_core import TaskSignature
 pytestmark = pytest.mark.timeout(120)
 DOUBLES = Path(__file__).parent / "doubles"
 MAGEFLOW = ("mageflow", "worker", "hatchet_bench.commands")
+HATCHET = ("hatchet_bench.commands",)
+EITHER = pytest.mark.parametrize("command", [MAGEFLOW, HATCHET], ids=["mageflow", "hatchet"])
 
 
 @pytest.fixture
@@ -26,9 +28,12 @@ def place(bench: HatchetBench, tmp_path: Path) -> Iterator[Place]:
     made.close()
 
 
-async def test_the_command_runs_flows_and_ends_in_order(bench: HatchetBench, place: Place) -> None:
-    # Given a worker that the command has started
-    worker = place.start(*MAGEFLOW)
+@EITHER
+async def test_either_command_runs_flows_and_ends_in_order(
+    bench: HatchetBench, place: Place, command: tuple[str, ...]
+) -> None:
+    # Given a worker that a command has started
+    worker = place.start(*command)
     client = await bench.client()
     # When tasks run, in it and in a thread of it
     held = await client.start(TaskSignature(task="hold", args={"name": "go"}))
@@ -44,8 +49,11 @@ async def test_the_command_runs_flows_and_ends_in_order(bench: HatchetBench, pla
     assert len(place.noted()) == 1
 
 
-async def test_native_calls_are_run_beside_flows(bench: HatchetBench, place: Place) -> None:
-    place.start(*MAGEFLOW)
+@EITHER
+async def test_native_calls_are_run_beside_flows(
+    bench: HatchetBench, place: Place, command: tuple[str, ...]
+) -> None:
+    place.start(*command)
     hatchet = bench.hatchet()
     native: Any = hatchet.stubs.task(name="Bench-Native", input_validator=EmptyModel)
     client = await bench.client()

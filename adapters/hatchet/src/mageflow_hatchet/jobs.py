@@ -46,6 +46,7 @@ class Jobs:
         self._known: set[str] = set()
         self._options: dict[str, Mapping[str, Any]] = {}
         self._natives: dict[str, Standalone[Any, Any]] = {}
+        self._limited: set[str] = set()  # tasks whose workflows say more than any other would
 
     def describe(self, spec: TaskSpec, native: Standalone[Any, Any] | None) -> None:
         """What is to hold for the jobs of a task: options of Hatchet's own that it was given, or
@@ -54,8 +55,11 @@ class Jobs:
         options = spec.native.get("hatchet") or {}
         if options:
             self._options[spec.name] = options
+            self._limited.add(spec.name)
         elif native is not None:
             self._natives[spec.name] = native
+            if _has_limits(native.to_proto()):
+                self._limited.add(spec.name)
 
     def workflow(self, task: str, queue: str | None = None) -> JobWorkflow:
         """Raises `ConfigurationError` for options that Hatchet does not know."""
@@ -93,11 +97,6 @@ class Jobs:
         if native is not None:
             take_limits(made, native.to_proto())
         return made
-
-    @property
-    def _limited(self) -> set[str]:
-        limited = {name for name, each in self._natives.items() if _has_limits(each.to_proto())}
-        return limited | self._options.keys()
 
     def definitions(self) -> list[CreateWorkflowVersionRequest]:
         """Those that say more than any other would."""

@@ -192,7 +192,7 @@ class Engine:
 
     def beat(self, worker_id: str) -> None:
         worker = self.worker(worker_id)
-        if not worker.heard:
+        if worker.heard is False:
             raise Refused("FAILED_PRECONDITION", f"worker stream is not active: {worker_id}")
         stale = time.time() - worker.seen_at > FRESH
         worker.seen_at = time.time()

@@ -70,7 +70,8 @@ class Worker:
     slots: dict[str, int]
     seen_at: float
     paused: bool = False
-    heard: bool = field(default=False, compare=False)  # a stream of it is open
+    # Whether a stream of it is open; `None` before the first one.
+    heard: bool | None = field(default=None, compare=False)
 
 
 class Record:
