@@ -4,7 +4,7 @@ alone, whatever becomes of the others."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from comparing import altered
@@ -180,9 +180,10 @@ async def test_when_they_have_changed_as_much_as_one_may_the_others_go_by_anothe
 
 
 # --- who goes with whom ---------------------------------------------------------------------------
-def call(key: str, company: str | None = "", arguments: int = 3, name: str = "claim") -> Call:
+def call(
+    key: str, company: str | None = "", given: Sequence[str] = ("x", "y"), name: str = "claim"
+) -> Call:
     script = Script(name, "", "0" * 40)
-    given = ["x"] * arguments
     return Call("EVALSHA", script.sha, 1, key, *given, key=key, script=script, company=company)
 
 
@@ -207,7 +208,7 @@ def test_those_of_another_company_go_apart() -> None:
 
 
 def test_what_is_long_goes_alone() -> None:
-    assert groups([call("a", arguments=LONGEST + 1), call("b"), call("c")]) == [["a"], ["b", "c"]]
+    assert groups([call("a", given=["x" * LONGEST]), call("b"), call("c")]) == [["a"], ["b", "c"]]
 
 
 def test_without_a_script_for_it_all_go_alone() -> None:
@@ -215,9 +216,13 @@ def test_without_a_script_for_it_all_go_alone() -> None:
 
 
 def test_a_call_says_which_steps_it_has() -> None:
-    made = Several([call("a", name="claim"), call("b", name="report", arguments=0)], SEVERAL)
+    made = Several([call("a", name="claim"), call("b", name="report", given=())], SEVERAL)
     words = made.packed.decode().split("\r\n")[2::2]
-    assert words[:5] == ["EVALSHA", SEVERAL.sha, "2", "a", "b"]
+    assert words == [
+        *("EVALSHA", SEVERAL.sha, "2", "a", "b"),
+        *("claim", "2", "x", "y", "report", "0"),
+    ]
+    assert made.packed.startswith(b"*%d\r\n" % len(words))
     assert [*steps_of(words)] == ["claim", "report"]
 
 

@@ -20,7 +20,7 @@ class Call:
 
     server: which one is asked; else the one that has this slot, or that of the key. once: never
     asked again. company: those that have the same may go together with it, if any may;
-    their arguments are kept as they are sent.
+    `arguments` are those of its script then, as they are sent, and `size` says how many.
 
     Errors: what the driver raises for words that cannot be sent.
     """
@@ -56,7 +56,8 @@ class Call:
         self.packed = pack(*words)
         if company is not None:
             self.size = len(words) - HEAD
-            self.arguments = bulks(*words[HEAD:])
+            begin = self.packed.index(b"\n") + 1 + len(bulks(*words[:HEAD]))
+            self.arguments = memoryview(self.packed)[begin:]
         self.key = key
         self.script = script
         self.server = server

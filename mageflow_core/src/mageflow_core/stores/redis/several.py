@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mageflow_core.stores.redis.scripts import Script
 
 MOST = 16  # steps of a call: nobody else is served meanwhile
-LONGEST = 200  # arguments of one of them: what has more goes alone
+LONGEST = 16_384  # bytes of the arguments of one of them: what has more goes alone
 
 
 class Several:
@@ -28,7 +28,7 @@ class Several:
         self.written: Written | None = None
         keys = [call.key for call in calls]
         words = 3 + len(keys)
-        parts = [bulks("EVALSHA", script.sha, len(keys), *keys)]
+        parts: list[bytes | memoryview] = [bulks("EVALSHA", script.sha, len(keys), *keys)]
         for call in calls:
             words += 2 + call.size
             parts += (bulks(call.script.name if call.script else "", call.size), call.arguments)
@@ -39,7 +39,7 @@ def grouped(calls: Sequence[Call], script: Script | None) -> Iterator[Call | Sev
     """The same calls, those together that may be. script: the one that does several steps."""
     companies: dict[str, list[Call]] = {}
     for call in calls:
-        if script is None or call.company is None or call.size > LONGEST:
+        if script is None or call.company is None or len(call.arguments) > LONGEST:
             yield call
         else:
             companies.setdefault(call.company, []).append(call)

@@ -157,7 +157,7 @@ class Views:
     async def outcome(self, key: str) -> tuple[NodeView, str | None]:
         path = split_key(key)[1]
         view, text = await self._look(key, "ended", partial(_outcome, path=path), f"v{path}")
-        return view, await self.value(key) if text is MANY else text
+        return view, await self.value(key) if text == MANY else text
 
     async def _look(
         self, key: str, until: Until, look: Callable[[Draft], T | None], *ahead: str
