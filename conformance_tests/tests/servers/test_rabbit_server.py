@@ -64,6 +64,30 @@ async def test_quorum_queues_that_were_written_down_outlive_a_kill(server: Rabbi
     assert await waiting(server.url, queue="elected") == 4
 
 
+@pytest.mark.parametrize(
+    ("log", "table", "written"),
+    [
+        (b"", b"", False),
+        (b"other .. committed", b"other", False),
+        (b"queue mine .. presume_abort", b"", False),
+        (b"other .. committed queue mine .. presume_abort", b"", False),
+        (b"queue mine .. presume_abort tid committed", b"", True),
+        (b"", b"queue mine", True),
+    ],
+)
+def test_a_queue_is_written_down_when_that_is_decided(
+    tmp_path: Path, log: bytes, table: bytes, *, written: bool
+) -> None:
+    # Given
+    server = RabbitServer()
+    server._folder = tmp_path
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "LATEST.LOG").write_bytes(log)
+    (tmp_path / "node" / "rabbit_durable_queue.DCL").write_bytes(table)
+    # Then
+    assert server._has_written("mine") is written
+
+
 def test_a_paused_server_answers_nothing_until_it_is_resumed(server: RabbitServer) -> None:
     # When
     server.pause()

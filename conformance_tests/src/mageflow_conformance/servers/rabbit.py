@@ -107,8 +107,12 @@ class RabbitServer(LocalServer):
         eventually_sync(settled, within=SETTLES, about="queues on disk")
 
     def _has_written(self, queue: str) -> bool:
-        files = [*self.folder.glob("*/LATEST.LOG"), *self.folder.glob("*/rabbit_durable_queue.*")]
-        return any(queue.encode() in file.read_bytes() for file in files)
+        tables = self.folder.glob("*/rabbit_durable_queue.*")
+        if any(queue.encode() in table.read_bytes() for table in tables):
+            return True
+        # There first, and then the decision: what stands without one is dropped at the next start.
+        decided = re.compile(re.escape(queue.encode()) + b".*committed", re.DOTALL)
+        return any(decided.search(log.read_bytes()) for log in self.folder.glob("*/LATEST.LOG"))
 
     def _has_settled(self) -> bool:
         for names in self.folder.glob("*/quorum/*/names.dets"):
