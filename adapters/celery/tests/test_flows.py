@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 
@@ -39,6 +40,40 @@ async def test_bodies_run_in_other_processes_and_several_at_once(
     assert {info.slots for info in workers} == {1}
     await worker.stop()
     assert await (await client.opened()).workers() == []
+
+
+async def test_what_the_app_threw_away_is_not_ended_once_more_in_the_worker(
+    bench: Bench, tmp_path: Path
+) -> None:
+    # Given garbage that says where it is ended
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            (tmp_path / f"{os.getpid()}").touch()
+
+    app = bench.app()
+
+    @app.task
+    async def collect() -> int:
+        gc.collect()
+        return os.getpid()
+
+    gc.disable()
+    try:
+        Garbage()
+        # When a worker starts, and its children, and one looks for garbage
+        client = await bench.client()
+        await bench.worker(app)
+        pid = await (await client.start(TaskSignature(task="collect"))).result(timeout=30)
+        # Then it is ended where it comes from, and nowhere else
+        assert pid != os.getpid()
+        assert list(tmp_path.iterdir()) == []
+        gc.collect()
+        assert list(tmp_path.iterdir()) == [tmp_path / f"{os.getpid()}"]
+    finally:
+        gc.enable()
 
 
 async def test_a_job_that_a_worker_does_not_know_comes_to_one_that_does(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -46,7 +47,7 @@ class Working:
         context = multiprocessing.get_context("fork")
         arguments = (self._attached, hurry, self._options, os.getpid())
         process = context.Process(target=_work, args=arguments, name="mageflow celery worker")
-        with _without_warning():
+        with _forking():
             process.start()
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -95,16 +96,27 @@ def _signal(process: Any, number: signal.Signals) -> None:
 
 
 @contextmanager
-def _without_warning() -> Iterator[None]:
-    """Python warns of forking where there are threads: those that there are, are idle ones of the
-    event loop's executor, and no lock of theirs is used in the child."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
+def _forking() -> Iterator[None]:
+    """Nothing is collected until the child has put aside what is its parent's. Python warns of
+    forking where there are threads: those that there are, are idle ones of the event loop's
+    executor, and no lock of theirs is used in the child."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 # --- in the child ---------------------------------------------------------------------------------
 def _work(attached: Attached, hurry: Leash, options: dict[str, Any], parent: int) -> None:
+    # The parent's garbage is the parent's to end: a channel of gRPC's, for one, waits for a thread
+    # that there is only there.
+    gc.freeze()
+    gc.enable()
     signal.set_wakeup_fd(-1)  # the parent's event loop
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
