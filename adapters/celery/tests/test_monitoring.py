@@ -28,7 +28,7 @@ MAGEFLOW = ("mageflow", "worker", "celery_bench.commands")
 
 async def asked(app: Celery, question: str) -> dict[str, Any]:
     """What each worker answers."""
-    inspect = app.control.inspect(timeout=5)
+    inspect = app.control.inspect(timeout=20, limit=1)
     return dict(await asyncio.to_thread(getattr(inspect, question)) or {})
 
 
