@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mageflow_conformance.backends.census import ROOM, assert_none_grew, take_census
+from mageflow_conformance.backends.census import ROOM, assert_none_grew, back_to, take_census
 
 
 async def test_what_is_kept_is_counted() -> None:
@@ -56,3 +56,23 @@ def test_one_block_of_memory_for_each_run_is_too_much() -> None:
     assert_none_grew(before, {**before, "blocks": 300}, 1_000)
     with pytest.raises(AssertionError, match="more: 1000 blocks"):
         assert_none_grew(before, {**before, "blocks": 1_100}, 1_000)
+
+
+async def test_what_is_on_its_way_is_waited_for() -> None:
+    before: Any = dict.fromkeys(["blocks", *ROOM], 100)
+    many = iter([9_000, 4_000, 120, 110])
+
+    async def taken() -> Any:
+        return {**before, "blocks": next(many)}
+
+    assert (await back_to(before, taken, 1_000))["blocks"] == 120
+
+
+async def test_what_stays_is_told_as_it_was_last() -> None:
+    before: Any = dict.fromkeys(["blocks", *ROOM], 100)
+    many = iter([9_000, *[4_000] * 1_000])
+
+    async def taken() -> Any:
+        return {**before, "blocks": next(many)}
+
+    assert (await back_to(before, taken, 1_000, within=0.01))["blocks"] == 4_000

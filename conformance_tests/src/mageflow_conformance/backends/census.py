@@ -6,8 +6,11 @@ import asyncio
 import gc
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+
+from mageflow_conformance.waiting import eventually
 
 Census = Mapping[str, int]
 
@@ -40,9 +43,32 @@ def _link(descriptor: Path) -> str:
         return ""
 
 
-def assert_none_grew(before: Census, after: Census, runs: int) -> None:
-    """Raises `AssertionError` with all that is more than there is room for."""
+def grown(before: Census, after: Census, runs: int) -> list[str]:
+    """All that is more than there is room for."""
     room = {**ROOM, "blocks": BLOCKS * runs}
     grew = {name: after[name] - before[name] for name in room}
-    more = [f"{many} {name}" for name, many in grew.items() if many > room[name]]
+    return [f"{many} {name}" for name, many in grew.items() if many > room[name]]
+
+
+def assert_none_grew(before: Census, after: Census, runs: int) -> None:
+    """Raises `AssertionError` with all that is more than there is room for."""
+    more = grown(before, after, runs)
     assert not more, f"after {runs} runs there are more: {', '.join(more)}; before: {before}"
+
+
+async def back_to(
+    before: Census, taken: Callable[[], Awaitable[Census]], runs: int, *, within: float = 10
+) -> Census:
+    """What is taken once nothing is left of the runs but what there is room for: some of it may be
+    on its way still when they have ended. The last one where that does not come."""
+    last = await taken()
+
+    async def went() -> bool:
+        nonlocal last
+        last = await taken()
+        return not grown(before, last, runs)
+
+    if grown(before, last, runs):
+        with suppress(AssertionError):
+            await eventually(went, within=within)
+    return last
