@@ -73,14 +73,20 @@ class Home:
 
     # --- called on threads of Celery's ----------------------------------------------------------
     def run(self, headers: Mapping[str, str], context: Any) -> Handled:
-        """Have a job run, and wait. What is raised in the waiting thread meanwhile, as where Celery
-        stops a task, stops the body, which is put back. Raises `CancelledError` where it was
-        stopped otherwise."""
-        ended: SimpleQueue[asyncio.Task[Handled]] = SimpleQueue()
+        """Have a job run, and wait until its body has ended. To tell the store needs no thread of
+        Celery's any more, and is made good after a crash of this process, as the claim is lost
+        then, whether or not Celery gives the job to another.
+
+        What is raised in the waiting thread meanwhile, as where Celery stops a task, stops the
+        body, which is put back. Raises `CancelledError` where it was stopped otherwise.
+        """
+        ended: SimpleQueue[asyncio.Task[Handled] | Handled] = SimpleQueue()
         running: list[asyncio.Task[Handled]] = []
 
         def begin() -> None:
-            running.append(task := self._loop.create_task(self._deliver(headers, context)))
+            running.append(
+                task := self._loop.create_task(self._deliver(headers, context, ended.put))
+            )
             task.add_done_callback(ended.put)
 
         def stop() -> None:
@@ -89,15 +95,17 @@ class Home:
 
         try:
             self._loop.call_soon_threadsafe(begin)
-            task = ended.get()
+            found = ended.get()
         except BaseException:
             self._loop.call_soon_threadsafe(stop)
             with suppress(Empty):
                 ended.get(timeout=UNWIND)
             raise
-        if task.cancelled():
+        if isinstance(found, Handled):
+            return found
+        if found.cancelled():
             raise CancelledError
-        return task.result()
+        return found.result()
 
     def tell_leave(self) -> None:
         with suppress(RuntimeError):  # it is over already
@@ -112,9 +120,11 @@ class Home:
             log.warning("this process ends before its event loop does")
 
     # --- on the loop ----------------------------------------------------------------------------
-    async def _deliver(self, headers: Mapping[str, str], context: Any) -> Handled:
+    async def _deliver(
+        self, headers: Mapping[str, str], context: Any, ended: Callable[[Handled], object]
+    ) -> Handled:
         await self._ready.wait()
-        return await self.deliveries.run(context.id, headers, context)
+        return await self.deliveries.run(context.id, headers, context, ended)
 
     async def _live(self) -> None:
         for leash, let_go in self._leashes:

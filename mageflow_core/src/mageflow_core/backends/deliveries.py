@@ -62,8 +62,15 @@ class Deliveries:
         self._returning: set[asyncio.Task[None]] = set()
         self._hurry = asyncio.Event()
 
-    async def run(self, message: str, meta: Mapping[str, str], native: Any) -> Handled:
+    async def run(
+        self,
+        message: str,
+        meta: Mapping[str, str],
+        native: Any,
+        ended: Callable[[Handled], object] | None = None,
+    ) -> Handled:
         """Have a job run. message: its id, for the log. meta: what it carries beside others'.
+        ended: see `Delivery`.
 
         Where this call is cancelled nothing is acknowledged: the engine may give the job to
         others, and the core sends it again. What is thrown away, as it is no job, is *skipped*.
@@ -82,7 +89,7 @@ class Deliveries:
             if self.runner is None:
                 handled = Handled(Disposal.RELEASE)
             else:
-                handled = await self.runner.run(delivery)
+                handled = await self.runner.run(delivery._replace(ended=ended))
         finally:
             _delivered.reset(token)
             self.running.discard(current)

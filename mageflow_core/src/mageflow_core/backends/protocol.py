@@ -32,21 +32,6 @@ class TaskSpec:
     native: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Delivery(NamedTuple):
-    """One delivery of a job. native: the backend's own context of it. namespace: the one that it
-    was sent in, where jobs of several may come."""
-
-    job: Job
-    native: Any = None
-    namespace: str | None = None
-
-    @classmethod
-    def of(cls, meta: Mapping[str, object], native: Any = None) -> Self:
-        """From what `pack` has made of a job. Raises `CorruptJob`: acknowledge what is that."""
-        job, namespace = unpack(meta)
-        return cls(job, native, namespace)
-
-
 class RetryAsked(Exception):
     """Of a native task's body that has asked its engine for another attempt, which is then the
     core's to make. Derive from it, and name the class in the `retry` of the task's spec: that says
@@ -71,6 +56,28 @@ class Handled(NamedTuple):
 
     disposal: Disposal
     error: BaseException | None = None
+
+
+class Delivery(NamedTuple):
+    """One delivery of a job. native: the backend's own context of it. namespace: the one that it
+    was sent in, where jobs of several may come.
+
+    ended: called, on the event loop, as soon as the body has ended, with what the runner will
+    return when the store knows it too. From then on the job needs nobody: an adapter whose engine
+    has one job at a time may acknowledge it and take the next. Not called where no body ran, or
+    one was stopped by cancelling the call; may be called more than once.
+    """
+
+    job: Job
+    native: Any = None
+    namespace: str | None = None
+    ended: Callable[[Handled], object] | None = None
+
+    @classmethod
+    def of(cls, meta: Mapping[str, object], native: Any = None) -> Self:
+        """From what `pack` has made of a job. Raises `CorruptJob`: acknowledge what is that."""
+        job, namespace = unpack(meta)
+        return cls(job, native, namespace)
 
 
 class Runner(Protocol):

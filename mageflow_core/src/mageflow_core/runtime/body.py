@@ -25,7 +25,8 @@ class Body:
     """Registered before its node is claimed, so that no signal can slip in between.
 
     claim: the id of its claim, once that is granted. over: how it ended is known. doubted: whether
-    its claim is to be asked for, as signals may have been missed.
+    its claim is to be asked for, as signals may have been missed. leave: gives its place among
+    threads to another.
     """
 
     __slots__ = (
@@ -33,6 +34,7 @@ class Body:
         "_task",
         "claim",
         "doubted",
+        "leave",
         "on_timeout",
         "over",
         "path",
@@ -49,6 +51,7 @@ class Body:
         self.over = False
         self.stopped: Stop | None = None
         self.raises = False
+        self.leave: Callable[[], None] | None = None
         self.on_timeout: Callable[[], None] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._call: Call | None = None
@@ -113,12 +116,15 @@ class Body:
         if self._call is not None and not self._call.future.done():
             await asyncio.wait([self._call.future])
 
-    def after_thread(self, then: Callable[[], None]) -> None:
-        """Call `then` when no thread runs the body any more, or now."""
+    def leave_room(self) -> None:
+        """Once, when no thread runs the body any more, or now."""
+        leave, self.leave = self.leave, None
+        if leave is None:
+            return
         if self._call is None or self._call.future.done():
-            then()
+            leave()
         else:
-            self._call.future.add_done_callback(lambda _: then())
+            self._call.future.add_done_callback(lambda _: leave())
 
 
 async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:

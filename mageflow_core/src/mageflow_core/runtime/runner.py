@@ -24,7 +24,6 @@ from mageflow_core.machine import (
     Continued,
     Done,
     Failed,
-    Job,
     Mark,
     Outcome,
     Released,
@@ -131,8 +130,8 @@ class Runner:
                     await insist(lambda: self._store.pass_on([job]), job.key)
                 return Handled(Disposal.RELEASE)
             if task.is_async:
-                return await self._claimed(job, task, body, delivery.native)
-            return await self._claimed_in_thread(job, task, body, delivery.native)
+                return await self._claimed(delivery, task, body)
+            return await self._claimed_in_thread(delivery, task, body)
         except Exception as error:  # of a store, or ours: no backend can do anything about it
             log.exception(_broken(body), job.key)
             return Handled(Disposal.FAILED, error)
@@ -140,7 +139,8 @@ class Runner:
             body.over = True
             del self.bodies[name]
 
-    async def _claimed_in_thread(self, job: Job, task: AnyTask, body: Body, native: Any) -> Handled:
+    async def _claimed_in_thread(self, delivery: Delivery, task: AnyTask, body: Body) -> Handled:
+        job = delivery.job
         attempt = (job.key, job.attempt)
         if attempt in self._waiting:
             # It was sent again as nobody has claimed it. Each sending would hold a slot, until
@@ -151,12 +151,14 @@ class Runner:
             await self._threads.room.acquire()
         finally:
             self._waiting.discard(attempt)
+        body.leave = self._threads.room.release
         try:
-            return await self._claimed(job, task, body, native)
+            return await self._claimed(delivery, task, body)
         finally:
-            body.after_thread(self._threads.room.release)
+            body.leave_room()
 
-    async def _claimed(self, job: Job, task: AnyTask, body: Body, native: Any) -> Handled:
+    async def _claimed(self, delivery: Delivery, task: AnyTask, body: Body) -> Handled:
+        job = delivery.job
         claim_id = f"{self._worker}-{next(self._claims)}"
         request = ClaimRequest(body.path, job.attempt, claim_id, self._worker)
         hit("runner.claiming")
@@ -174,11 +176,16 @@ class Runner:
         hit("runner.claimed")
         cancelled: asyncio.CancelledError | None = None
         try:
-            outcome, error = await self._attempt(task, work, body, native)
+            outcome, error = await self._attempt(task, work, body, delivery.native)
         except asyncio.CancelledError as stopped:  # the backend gives up on this delivery
             outcome, error, cancelled = Released(), None, stopped
         body.over = True
+        body.leave_room()
         hit("runner.returned")
+        failed_for_good = isinstance(outcome, Failed) and outcome.retry_in is None
+        handled = Handled(Disposal.FAILED, error) if failed_for_good else Handled(Disposal.DONE)
+        if delivery.ended is not None and cancelled is None and not body.thread_runs:
+            delivery.ended(handled)
         if cancelled is None or not body.thread_runs:
             refused = await self._report(work, body, outcome)
             if refused is not None:
@@ -188,9 +195,7 @@ class Runner:
         if body.thread_runs:  # it keeps its slot, and the next attempt waits
             await body.thread_returned()
             await self._report(work, body, Returned())
-        if isinstance(outcome, Failed) and outcome.retry_in is None:
-            return Handled(Disposal.FAILED, error)
-        return Handled(Disposal.DONE)
+        return handled
 
     async def _report(self, work: Work, body: Body, outcome: Outcome) -> str | None:
         report = Report(body.path, work.claim, work.fence, outcome)
