@@ -30,6 +30,7 @@ from side_by_side.flows import WITHIN, Flows  # noqa: E402
 from mageflow_conformance.servers import RabbitServer, RedisServer  # noqa: E402
 
 PROCESSES = 2
+OFTEN = 5
 
 
 class Native:
@@ -59,18 +60,24 @@ class Native:
         self.app.worker_main(["worker", *pool, *options])
 
     async def single(self, count: int) -> None:
-        await asyncio.to_thread(self._all_of, self.step.s(1), count)
+        await asyncio.to_thread(self._all_of, lambda: self.step.s(1), count)
 
     async def chains(self, count: int) -> None:
-        canvas = celery.chain(self.step.s(1), self.step.s(), self.step.s())
+        def canvas() -> Any:
+            return celery.chain(self.step.s(1), self.step.s(), self.step.s())
+
         await asyncio.to_thread(self._all_of, canvas, count)
 
     async def fan_out(self, width: int) -> None:
-        canvas = celery.chord([self.item.s() for _ in range(width)], self.done.s())
+        def canvas() -> Any:
+            return celery.chord([self.item.s() for _ in range(width)], self.done.s())
+
         await asyncio.to_thread(self._all_of, canvas, 1)
 
-    def _all_of(self, canvas: Any, count: int) -> None:
-        for result in [canvas.apply_async() for _ in range(count)]:
+    def _all_of(self, canvas: Callable[[], Any], count: int) -> None:
+        """Each a canvas of its own: a chain that is applied twice has the ids of its first time, and
+        who waits is given the results of that."""
+        for result in [canvas().apply_async() for _ in range(count)]:
             result.get(timeout=WITHIN)
 
 
@@ -86,7 +93,7 @@ KINDS: dict[str, Callable[[str, str], Flows | Native]] = {
 
 async def measured(bench: Bench, broker: str, store: str, *, scale: int) -> list[Figure]:
     flows, native = flows_on(broker, store), Native(broker, store)
-    single, chains, wide, wider = (count // scale for count in (500, 150, 1_000, 10_000))
+    single, chains, wide, wider = (count // scale for count in (150, 50, 1_000, 10_000))
     async with flows.app:
         for kind in (flows, native):  # what is made at first use
             await kind.single(100)
@@ -99,6 +106,7 @@ async def measured(bench: Bench, broker: str, store: str, *, scale: int) -> list
                     ("mageflow", single, lambda: flows.single(single)),
                     ("native", single, lambda: native.single(single)),
                 ),
+                often=OFTEN,
             ),
             await bench.beside(
                 "chains of 3",
@@ -107,6 +115,7 @@ async def measured(bench: Bench, broker: str, store: str, *, scale: int) -> list
                     ("mageflow", 3 * chains, lambda: flows.chains(chains)),
                     ("native", 3 * chains, lambda: native.chains(chains)),
                 ),
+                often=OFTEN,
             ),
             await bench.beside(
                 f"{wide:,} and a callback",

@@ -145,7 +145,7 @@ async def workloads(url: str, *, quick: bool) -> list[Figure]:
         single = await measured(server, "one task", 500 // scale, lambda: one_by_one(500 // scale))
         middle = statistics.median(times) * 1000
         figures.append(Figure(**{**asdict(single), "milliseconds": middle}))
-        for steps, runs in ((3, 1_000 // scale), (10, 300 // scale)):
+        for steps, runs in ((3, 1_000 // scale), (10, 300 // scale), (40, 100 // scale)):
             flow = chain(step.sign(x=1), *[step] * (steps - 1))
             figures.append(
                 await measured(

@@ -98,10 +98,13 @@ class Bench:
         for of, seconds in zip((cost.worker, cost.client, cost.server), spent, strict=True):
             of.append(seconds / tasks * 1e6)
 
-    async def beside(self, name: str, wanted: float, sides: tuple[Side, Side]) -> Figure:
-        """Two kinds by turns, each the first in every other round."""
+    async def beside(
+        self, name: str, wanted: float, sides: tuple[Side, Side], *, often: int = 1
+    ) -> Figure:
+        """Two kinds by turns, each the first in every other round. often: so many times the rounds,
+        for short turns, as a machine that others use may change its speed every second or so."""
         costs = [Cost(), Cost()]
-        for number in range(self._rounds):
+        for number in range(self._rounds * often):
             for side in (0, 1) if number % 2 else (1, 0):
                 kind, tasks, work = sides[side]
                 await self.turn(costs[side], kind, tasks, work)
