@@ -75,8 +75,8 @@ class Native:
         await asyncio.to_thread(self._all_of, canvas, 1)
 
     def _all_of(self, canvas: Callable[[], Any], count: int) -> None:
-        """Each a canvas of its own: a chain that is applied twice has the ids of its first time, and
-        who waits is given the results of that."""
+        """Each a canvas of its own: a chain that is applied twice has the ids of its first time,
+        and who waits is given the results of that."""
         for result in [canvas().apply_async() for _ in range(count)]:
             result.get(timeout=WITHIN)
 

@@ -119,6 +119,36 @@ async def test_what_is_claimed_by_then_is_not_confirmed(
     assert asked == [("confirm", "r", "/1")]
 
 
+async def test_what_was_sent_by_a_client_that_leaves_at_once_is_confirmed(stores: Stores) -> None:
+    # Given a client that has started and sent what nobody has claimed
+    one, other = await stores.open_at(), await stores.open_at()
+    await one.create(swarm(*[task("ok-a")] * 5))
+    await one.store.sent(one.ear.take())
+    # When it is closed before it would confirm that
+    await one.store.close()
+    # Then it is all confirmed, and not sent again
+    scores = await other.scores("r", "jobs")
+    assert len(scores) == 5
+    assert all(WAITING < score < CLAIMED for score in scores.values())
+    stores.advance(15)
+    assert await other.look() == []
+
+
+async def test_who_leaves_while_the_store_is_away_does_not_wait_for_it(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirming, "AT_THE_END", 0.01)
+    one = await stores.open_at()
+    await one.create(task("ok-a"))
+    await one.store.sent(one.ear.take())
+
+    async def step(name: str, *arguments: Any) -> Any:
+        await asyncio.Event().wait()
+
+    setattr(one.store.server, "step", step)  # noqa: B010 - methods are not assigned to
+    await asyncio.wait_for(one.store.close(), 10)
+
+
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("meanwhile", ["claimed", "sent again", "done", "parked", "gone"])
 async def test_a_confirmation_that_comes_late_changes_nothing(
@@ -169,19 +199,6 @@ async def test_confirmations_that_fail_are_left_and_the_next_are_made(
     # Then
     scores = await one.scores("r", "jobs")
     assert (scores["r/0"] < WAITING, scores["r/1"] > WAITING) == (True, True)
-
-
-async def test_a_store_that_is_closed_leaves_what_is_not_confirmed_to_others(
-    stores: Stores,
-) -> None:
-    # Given
-    one, other = await stores.open_at(), await stores.open_at()
-    await one.create(task("ok-a"))
-    await one.store.sent(one.ear.take())
-    # When
-    await one.store.close()
-    # Then
-    assert (await other.scores("r", "jobs"))["r"] < WAITING
 
 
 # --- sending again ------------------------------------------------------------------------------

@@ -325,8 +325,9 @@ async def deploy(stage: Stage) -> None:
     await stage.kept(many, within=40)
     for _, run in load.started:
         await stage.kept(run, within=40)
-    assert not stage.ledger.of(STOPPED)
-    assert not stage.ledger.of(LOST)
+    stopped, lost = stage.ledger.of(STOPPED), stage.ledger.of(LOST)
+    assert not stopped, f"{len(stopped)} bodies were stopped: {stopped[:3]}"
+    assert not lost, f"{len(lost)} bodies were lost: {lost[:3]}"
 
 
 # --- blocked ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mageflow_core.errors import StoreError
 from mageflow_core.machine import Job
@@ -14,6 +15,7 @@ from mageflow_core.stores.redis.server import Server
 log = logging.getLogger("mageflow.store")
 
 WITHIN = 1.0  # seconds
+AT_THE_END = 1.0
 
 
 class Confirmations:
@@ -34,22 +36,32 @@ class Confirmations:
         self._sent.pop(key, None)
 
     async def close(self) -> None:
-        """What is not confirmed is sent again by whoever finds it."""
+        """Tells what it was told. Where the store does not take that in time, it is sent again by
+        whoever finds it."""
         if self._flushing is not None:
             self._flushing.cancel()
             await asyncio.gather(self._flushing, return_exceptions=True)
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(AT_THE_END):
+                await self._confirm_all()
 
     async def _flush(self) -> None:
         while self._sent:
             await asyncio.sleep(self._within)
-            sent, self._sent = self._sent, {}
+            count = len(self._sent)
             try:
-                await asyncio.gather(*map(self._confirm, sent.values()))
+                await self._confirm_all()
             except StoreError as error:
-                log.warning(
-                    "%d sent jobs are not confirmed and are sent again: %s", len(sent), error
-                )
+                log.warning("%d sent jobs are not confirmed and are sent again: %s", count, error)
         self._flushing = None
+
+    async def _confirm_all(self) -> None:
+        sent, self._sent = self._sent, {}
+        try:
+            await asyncio.gather(*map(self._confirm, sent.values()))
+        except asyncio.CancelledError:
+            self._sent = {**sent, **self._sent}
+            raise
 
     async def _confirm(self, job: Job) -> None:
         run_id, path = split_key(job.key)
