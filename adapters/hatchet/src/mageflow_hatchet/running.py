@@ -121,10 +121,13 @@ class JobRunner(Runner):
         return told
 
     async def finish(self, grace: float) -> None:
-        """Let what still runs end, for so many seconds."""
-        await asyncio.sleep(0)  # what was just begun has its place
-        if self.tasks:
-            await asyncio.wait(list(self.tasks.values()), timeout=grace)
+        """Let what still runs end, for so many seconds, and what was on its way here when the
+        engine was told to assign nothing more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await asyncio.sleep(0)  # what was just begun has its place
+                while running := [task for task in self.tasks.values() if not task.done()]:
+                    await asyncio.wait(running)
 
     async def end(self) -> None:
         """Stop all that still runs, and tell what there is to tell."""
