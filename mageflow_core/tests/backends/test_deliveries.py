@@ -144,6 +144,28 @@ async def test_a_worker_that_closes_gives_back_at_once(
     assert sorted(map(str, engine.acknowledged)) == ["0", "1", "2"]
 
 
+async def test_a_worker_that_refuses_gives_back_what_comes_and_lets_what_runs_end(
+    engine: Engine, deliveries: Deliveries
+) -> None:
+    # Given a job that runs
+    deliveries.runner = runner = Answering()
+    runner.waits.clear()
+    running = asyncio.create_task(deliveries.run("m1", META, "first"))
+    await eventually(lambda: len(runner.given) == 1)
+    # When another comes while the worker refuses
+    with deliveries.refusing():
+        handled = await deliveries.run("m2", META, "second")
+        # Then that is given back, and the first one ends as it would
+        assert handled.disposal is Disposal.RELEASE
+        runner.waits.set()
+        assert (await running).disposal is Disposal.DONE
+    await deliveries.settle(10)
+    assert [delivery.native for delivery, _ in engine.sent] == ["second"]
+    assert len(runner.given) == 1
+    # And afterwards it takes what comes
+    assert (await deliveries.run("m3", META, "third")).disposal is Disposal.DONE
+
+
 @pytest.mark.parametrize("meta", [{}, {"mf-key": "k"}, {"mf-key": "0" * 32, "mf-attempt": "x"}])
 async def test_a_message_that_is_no_job_is_thrown_away_and_told_of(
     engine: Engine,

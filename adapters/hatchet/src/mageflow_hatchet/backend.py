@@ -195,6 +195,10 @@ class HatchetBackend(TaskManager):
                 hearing.result()
             await self._pause(listening)
             await runner.finish(grace)
+            with self._deliveries.refusing():  # the engine may have assigned some meanwhile
+                hearing.cancel()
+                await asyncio.gather(hearing, return_exceptions=True)
+                await runner.finish(LEAVE)
         finally:
             stopping.cancel()
             await runner.end()

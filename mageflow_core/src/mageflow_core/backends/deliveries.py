@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -140,6 +140,15 @@ class Deliveries:
             for job in self.running:
                 job.cancel()
             await asyncio.gather(*self.running, return_exceptions=True)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Meanwhile, what comes is given back."""
+        runner, self.runner = self.runner, None
+        try:
+            yield
+        finally:
+            self.runner = runner
 
     async def settle(self, within: float) -> None:
         """Give back at once what is to be given back."""
