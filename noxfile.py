@@ -39,12 +39,11 @@ NEWEST_ALONE = [
 # Tests of a file share what takes long to start. They wait for half of their time: for servers, and
 # for what becomes of killed workers.
 SIDE_BY_SIDE = [f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=loadfile"]
-TRIED = ["asyncio", "taskiq-redis-stream", "taskiq-rabbitmq"]
+TRIED = ["asyncio", "taskiq-redis-stream", "taskiq-rabbitmq", "hatchet-stub"]
 # Their time is better spent on the others.
 TRIED_BESIDES = [
     *("taskiq-redis-list", "taskiq-nats"),
     *("celery-redis-prefork", "celery-redis-threads", "celery-rabbitmq-prefork"),
-    "hatchet-stub",
     "hatchet",  # needs the engine's programs, or a token of one that runs
 ]
 MUTANTS = "conformance_tests/tests/backends/test_mutants.py"
@@ -139,12 +138,13 @@ def try_backend(session: nox.Session, backend: str, *arguments: str, silent: boo
 def conformance(session: nox.Session) -> None:
     """Try what backends are held to, with real engines; arguments are the names of others."""
     install_editable(session, *group("test"))
+    has_hatchet = shutil.which("hatchet-lite") or os.environ.get("HATCHET_CLIENT_TOKEN")
+    tried = session.posargs or [*TRIED, *(["hatchet"] if has_hatchet else [])]
     failed = []
     # They mostly wait, for engines that start and workers that were killed.
     with ThreadPoolExecutor(2) as pool:
         trying = {
-            backend: pool.submit(try_backend, session, backend, silent=True)
-            for backend in session.posargs or TRIED
+            backend: pool.submit(try_backend, session, backend, silent=True) for backend in tried
         }
         for backend, outcome in trying.items():
             try:
