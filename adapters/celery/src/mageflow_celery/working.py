@@ -45,7 +45,7 @@ class Working:
         """See `TaskManager.serve`."""
         hurry = Leash()
         context = multiprocessing.get_context("fork")
-        arguments = (self._attached, hurry, self._options, os.getpid())
+        arguments = (self._attached, hurry, self._options, os.getpid(), gc.isenabled())
         process = context.Process(target=_work, args=arguments, name="mageflow celery worker")
         with _forking():
             process.start()
@@ -112,11 +112,18 @@ def _forking() -> Iterator[None]:
 
 
 # --- in the child ---------------------------------------------------------------------------------
-def _work(attached: Attached, hurry: Leash, options: dict[str, Any], parent: int) -> None:
+def _work(
+    attached: Attached,
+    hurry: Leash,
+    options: dict[str, Any],
+    parent: int,
+    collects: bool,  # noqa: FBT001 - given by `Process`
+) -> None:
     # The parent's garbage is the parent's to end: a channel of gRPC's, for one, waits for a thread
     # that there is only there.
     gc.freeze()
-    gc.enable()
+    if collects:
+        gc.enable()
     signal.set_wakeup_fd(-1)  # the parent's event loop
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
