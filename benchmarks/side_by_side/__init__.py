@@ -90,12 +90,14 @@ class Bench:
             yield
 
     async def turn(self, cost: Cost, kind: str, tasks: int, work: Work) -> None:
-        groups = (self._workers[kind].pid,), (os.getpid(),), self._servers
-        before, began = [_own(*pids) for pids in groups], time.perf_counter()
+        groups = (self._workers[kind].pid,), self._servers
+        before = [processor_time(*pids) for pids in groups]
+        own, began = time.process_time(), time.perf_counter()  # last: to look costs this process
         await work()
         cost.rates.append(tasks / (time.perf_counter() - began))
-        spent = [_own(*pids) - had for pids, had in zip(groups, before, strict=True)]
-        for of, seconds in zip((cost.worker, cost.client, cost.server), spent, strict=True):
+        cost.client.append((time.process_time() - own) / tasks * 1e6)
+        spent = [processor_time(*pids) - had for pids, had in zip(groups, before, strict=True)]
+        for of, seconds in zip((cost.worker, cost.server), spent, strict=True):
             of.append(seconds / tasks * 1e6)
 
     async def beside(
@@ -135,13 +137,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:  # not all of them do as they are told
         process.kill()
         process.wait()
-
-
-def _own(*pids: int) -> float:
-    """As `processor_time`, without what this process has started."""
-    if pids != (os.getpid(),):
-        return processor_time(*pids)
-    return time.process_time()
 
 
 def report(figures: list[Figure]) -> str:
