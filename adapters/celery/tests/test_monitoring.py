@@ -27,7 +27,7 @@ MAGEFLOW = ("mageflow", "worker", "celery_bench.commands")
 
 
 async def asked(app: Celery, question: str) -> dict[str, Any]:
-    """What each worker answers."""
+    """What the one worker there is answers, by its name."""
     inspect = app.control.inspect(timeout=20, limit=1)
     return dict(await asyncio.to_thread(getattr(inspect, question)) or {})
 
