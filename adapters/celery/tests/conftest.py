@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from kombu import pools
 
 from mageflow_conformance.backends.place import Place
 from mageflow_conformance.servers import (
@@ -39,6 +40,14 @@ def rabbit() -> Iterator[RabbitServer]:
     require_rabbit()
     with RabbitServer() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _own_connections() -> Iterator[None]:
+    """Have no test meet what another one left in kombu's pools, which all apps of a process share:
+    the children that a worker in this process forks shut down the sockets that they find there."""
+    yield
+    pools.reset()
 
 
 @pytest.fixture
