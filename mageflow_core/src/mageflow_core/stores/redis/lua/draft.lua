@@ -18,7 +18,8 @@ anew(function()
   draft.texts = {}   -- fields as they were read; false where there is none
   draft.nodes = {}   -- path -> record; false where there is none
   draft.changed = {} -- paths of nodes
-  draft.writes = {}  -- further fields and values to write
+  -- Further fields and values to write, with room for the usual: to grow takes time.
+  draft.writes = { nil, nil, nil, nil, nil, nil, nil, nil }
   draft.width, draft.looked = 0, 0
 end)
 
@@ -33,19 +34,19 @@ local defaults = { __index = {
 } }
 
 -- --- reading -----------------------------------------------------------------------------------
--- One round trip inside the server for all fields that are not here yet.
+-- One round trip inside the server for all of these fields; none of them is here yet.
+function draft.take(wanted)
+  local texts, found = draft.texts, redis.call('HMGET', KEYS[1], unpack(wanted))
+  for index = 1, #wanted do texts[wanted[index]] = found[index] end
+end
+
+-- The same for those that are not here yet.
 function draft.fetch(wanted)
-  local texts, missing, count = draft.texts, {}, 0
-  for index = 1, #wanted do
-    local name = wanted[index]
-    if texts[name] == nil then
-      count = count + 1
-      missing[count] = name
-    end
+  local texts, missing = draft.texts, {}
+  for _, name in ipairs(wanted) do
+    if texts[name] == nil then missing[#missing + 1] = name end
   end
-  if count == 0 then return end
-  local found = redis.call('HMGET', KEYS[1], unpack(missing))
-  for index = 1, count do texts[missing[index]] = found[index] end
+  if #missing > 0 then draft.take(missing) end
 end
 
 function draft.field(name)
@@ -99,9 +100,9 @@ end
 
 -- Read a node and all above it at once, and a field ahead. False where there is no such run.
 function draft.open(path, ahead)
-  local wanted = { 'run', 'w', ahead }
+  local wanted = { 'run', 'w', ahead, nil, nil, nil, nil, nil } -- with room, as above
   draft.want_lineage(path, wanted)
-  draft.fetch(wanted)
+  draft.take(wanted)
   if not draft.texts.run then return false end
   draft.run = setmetatable(cmsgpack.unpack(draft.texts.run), defaults)
   return draft.run.v <= draft.VERSION

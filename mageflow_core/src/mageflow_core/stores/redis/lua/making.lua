@@ -1,5 +1,6 @@
 -- What most steps do with a draft, and a claim does not: signatures, new nodes, further fields.
-local signatures -- id -> what is needed here of it
+local signatures   -- id -> what is needed here of it
+local decoded = {} -- the same by the texts, as many runs of one call are of one flow
 
 anew(function() signatures = {} end)
 
@@ -12,7 +13,12 @@ end
 function draft.signature(id)
   local found = signatures[id]
   if not found then
-    found = cjson.decode(draft.field('s' .. id))
+    local text = draft.field('s' .. id)
+    found = decoded[text]
+    if not found then
+      found = cjson.decode(text)
+      decoded[text] = found
+    end
     signatures[id] = found
   end
   return found
