@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mageflow_conformance.ledger import Ledger
-from mageflow_conformance.processes import Died, Nursery, trial
+from mageflow_conformance.processes import Died, Nursery, Process, trial
 from mageflow_conformance.waiting import eventually, eventually_sync
 
 
@@ -66,6 +66,32 @@ async def test_who_cleans_up_ends_what_a_process_has_started_too(
     # Then
     assert not process.runs
     await eventually(lambda: not lives(row.more["of"]), about="the end of its child")
+
+
+@pytest.fixture
+def gone(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Process:
+    """A process that has ended with 3, of which its nursery tells when a signal has not met it."""
+    process = Process("brief", tmp_path / "log", ledger)
+    process.told({"pid": 0})
+
+    def miss(_pid: int, _number: int) -> None:
+        if process.runs:
+            process.told({"exit": 3})
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", miss)
+    monkeypatch.setattr(os, "killpg", miss)
+    return process
+
+
+def test_who_cleans_up_may_come_just_after_its_end(gone: Process) -> None:
+    gone.end()
+    assert gone.ended.result() == 3
+
+
+async def test_who_signals_just_after_its_end_is_told_of_that(gone: Process) -> None:
+    with pytest.raises(Died, match="process brief has ended with 3"):
+        await gone.kill()
 
 
 async def test_a_process_that_fails_is_told_with_what_it_printed(

@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,7 @@ class Died(AssertionError):
 
 
 class Process:
-    """Signals go to this process alone, by its id, which stays its own until its end was told;
-    where it is frozen its children are as well.
+    """Signals go to this process alone, by its id; where it is frozen its children are as well.
 
     ledger: gets a row when it was killed by SIGKILL, whoever did that, and when it was frozen and
     let go on; `of` in it is the process's id.
@@ -66,7 +67,7 @@ class Process:
     # --- ending it ------------------------------------------------------------------------------
     async def kill(self) -> None:
         """As a power cut would; frozen or not. Returns when it is gone."""
-        self._signal(signal.SIGKILL)
+        self._signal(signal.SIGKILL, self._send)
         await self.exited(-signal.SIGKILL)
 
     async def stop(self, within: float = 20.0) -> None:
@@ -75,7 +76,7 @@ class Process:
         await self.exited(0, within=within)
 
     def ask_to_end(self) -> None:
-        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGTERM, self._send)
 
     async def exited(self, code: int, within: float = 20.0) -> None:
         """Wait for its end. Raises `Died`, with the end of its log, where that is another."""
@@ -90,39 +91,47 @@ class Process:
     # --- freezing it ----------------------------------------------------------------------------
     async def freeze(self) -> None:
         """Returns when it stands still."""
-        self._signal_all(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP, self._send_all)
         await eventually(self._stopped.is_set, within=10, about=f"{self.name} that stands still")
 
     def thaw(self) -> None:
         self._note(THAWED)
-        self._signal_all(signal.SIGCONT)
+        self._signal(signal.SIGCONT, self._send_all)
 
     # --------------------------------------------------------------------------------------------
     def end(self) -> None:
         """For those that clean up: kill it if it runs, and what it has started with it."""
         if self.runs:
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-            except ProcessLookupError:  # it was only just forked
-                self._signal(signal.SIGKILL)
-            eventually_sync(self.ended.done, within=10, about=f"the end of {self.name}")
+            with suppress(ProcessLookupError):  # it has ended, and the nursery is about to tell
+                self._send_all(signal.SIGKILL)
+            self._wait_for_end()
 
     def must_run(self) -> None:
         """Raises `Died` where it does not."""
         if not self.runs:
             raise Died(self.say(f"has ended with {self.ended.result()}"))
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        """To its children as well, which are in its group."""
+    def _signal(self, number: signal.Signals, send: Callable[[signal.Signals], None]) -> None:
+        """Raises `Died` where it has ended."""
         self.must_run()
+        try:
+            send(number)
+        except ProcessLookupError:  # the nursery is about to tell of its end
+            self._wait_for_end()
+            self.must_run()
+
+    def _send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def _send_all(self, number: signal.Signals) -> None:
+        """To its children as well, which are in its group."""
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:  # it was only just forked
-            os.kill(self.pid, number)
+            self._send(number)
 
-    def _signal(self, number: signal.Signals) -> None:
-        self.must_run()
-        os.kill(self.pid, number)
+    def _wait_for_end(self) -> None:
+        eventually_sync(self.ended.done, within=10, about=f"the end of {self.name}")
 
     def say(self, what: str) -> str:
         """With the end of what it has printed."""
