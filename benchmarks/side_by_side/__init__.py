@@ -101,12 +101,19 @@ class Bench:
             of.append(seconds / tasks * 1e6)
 
     async def beside(
-        self, name: str, wanted: float, sides: tuple[Side, Side], *, often: int = 1
+        self,
+        name: str,
+        wanted: float,
+        sides: tuple[Side, Side],
+        *,
+        often: int = 1,
+        rounds: int | None = None,
     ) -> Figure:
         """Two kinds by turns, each the first in every other round. often: so many times the rounds,
-        for short turns, as a machine that others use may change its speed every second or so."""
+        for short turns, as a machine that others use may change its speed every second or so.
+        rounds: two or more instead of the usual number, for turns that take long."""
         costs = [Cost(), Cost()]
-        for number in range(self._rounds * often):
+        for number in range((rounds or self._rounds) * often):
             for side in (0, 1) if number % 2 else (1, 0):
                 kind, tasks, work = sides[side]
                 await self.turn(costs[side], kind, tasks, work)
@@ -139,13 +146,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def report(figures: list[Figure]) -> str:
+def head() -> str:
+    """Stands over `line`s."""
     heads = "tasks/s", "peer's", "ratio", "low", "high", "wanted"
     costs = "worker", "client", "server"
-    lines = [" " * 22 + "".join(f"{head:>9}" for head in heads + costs)]
-    for f in figures:
-        numbers = f"{f.per_second:>9,.0f}{f.peer_per_second:>9,.0f}"
-        ratios = "".join(f"{ratio:>9.2f}" for ratio in (f.ratio, f.low, f.high, f.wanted))
-        spent = "".join(f"{f'{a:.0f}/{b:.0f}':>9}" for a, b in (f.worker, f.client, f.server))
-        lines.append(f"{f.name:22}{numbers}{ratios}{spent}")
-    return "\n".join(lines)
+    over = "".join(f"{name:>9}" for name in heads) + "".join(f"{name:>13}" for name in costs)
+    return " " * 22 + over
+
+
+def line(f: Figure) -> str:
+    numbers = f"{f.per_second:>9,.0f}{f.peer_per_second:>9,.0f}"
+    ratios = "".join(f"{ratio:>9.2f}" for ratio in (f.ratio, f.low, f.high, f.wanted))
+    spent = "".join(f"{f'{a:.0f}/{b:.0f}':>13}" for a, b in (f.worker, f.client, f.server))
+    return f"{f.name:22}{numbers}{ratios}{spent}"
+
+
+def report(figures: list[Figure]) -> str:
+    return "\n".join([head(), *(line(figure) for figure in figures)])
