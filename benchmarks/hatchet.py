@@ -240,7 +240,7 @@ async def measured(
     bench: Bench, token: str, store: RedisServer, *, quick: bool
 ) -> AsyncIterator[Figure | Layer]:
     flows, plain = flows_on(token, store.url), Plain(token)
-    scale = 5 if quick else 1
+    scale = 2 if quick else 1
     single, chains, wide = 300 // scale, 100 // scale, 1_000
     seldom = 2 if quick else 3  # what takes half a minute
     async with flows.app:
@@ -312,7 +312,7 @@ async def tell(figures: AsyncIterator[Figure | Layer], *, for_machines: bool) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
-        "--quick", action="store_true", help="fewer rounds, and a fifth of most of the work"
+        "--quick", action="store_true", help="fewer rounds, and half of most of the work"
     )
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument(
