@@ -308,7 +308,8 @@ async def channel_cut(stage: Stage) -> None:
 )
 async def two_steerers(stage: Stage) -> None:
     await stage.worker()
-    items = [call("item", i=i, pace=0.05) for i in range(40)]
+    items = [call("item", i=i, pace=0.05) for i in range(20)]
+    items += [call("until", n=n) for n in range(20)]  # it does not end before they have steered
     run = await begun(stage, swarm(items, max_concurrency=2))
     second = await stage.watch()
     theirs = await second.load(run.id)
@@ -326,8 +327,10 @@ async def two_steerers(stage: Stage) -> None:
     await other_work(stage)
     count = len(stage.ledger.of(BEGUN, below=run.id))
     assert await theirs.status() is Status.SUSPENDED
+    go(stage)
     assert await steer(stage, theirs, "resume")
-    assert await run.result(timeout=LONG) == [i * i for i in range(40)]
+    results = [*(i * i for i in range(20)), *({"n": n + 1} for n in range(20))]
+    assert await run.result(timeout=LONG) == results
     assert len(stage.ledger.of(BEGUN, below=run.id)) > count, "it was to be held in the middle"
     await stage.kept(run)
     assert len(stage.ledger.of(ENDED, below=run.id)) == 40
