@@ -133,7 +133,8 @@ def ended_children(draft: Draft, node: Node) -> tuple[int, int, int, tuple[int, 
         return 0, 0, 0, ()
     if node.signature.kind != "chain":
         return inner.done, inner.failed, inner.canceled, inner.failures
-    step = child_node(draft, node, inner.cursor)
+    goes_on = inner.cursor < child_count(node)
+    step = child_node(draft, node, inner.cursor) if goes_on else None
     current = step is not None and step.round == node.generation
     failed = current and step is not None and step.status is Status.FAILED
     canceled = current and step is not None and step.status is Status.CANCELED

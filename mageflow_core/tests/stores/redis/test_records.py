@@ -22,6 +22,7 @@ from mageflow_core.stores.redis.records import (
     run_of,
     seconds,
     unpacked,
+    written_in,
 )
 
 A = task("a")
@@ -278,3 +279,17 @@ def test_jobs_are_rows_where_nothing_is_the_empty_text() -> None:
 @pytest.mark.parametrize(("stored", "expected"), [(None, None), (0, 0.0), (1_500, 1.5)])
 def test_milliseconds_become_seconds(stored: int | None, expected: float | None) -> None:
     assert seconds(stored) == expected
+
+
+# --- news -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("said", ["", "removed", "ended"])
+def test_news_may_say_nothing_of_what_was_written(said: str) -> None:
+    assert written_in(said) == {}
+
+
+def test_fields_that_news_tell_are_as_if_they_were_read() -> None:
+    record = packed({"st": "done", "ended": 1_700_000_000_000})
+    words = ["n", record, "v", '"\u00e9 \u2603"']
+    data: bytes = msgpack.packb(words, unicode_errors="surrogateescape")
+    news = "ended" + data.decode("utf-8", "surrogateescape")
+    assert written_in(news) == {"n": record, "v": '"\u00e9 \u2603"'}

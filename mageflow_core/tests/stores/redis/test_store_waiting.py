@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,7 @@ from mageflow_conformance.servers import RedisServer
 from mageflow_conformance.waiting import eventually
 from mageflow_core.errors import NotOpen, RunNotFound, StoreUnavailable
 from mageflow_core.machine import Policy, Verb
+from mageflow_core.signatures.signature import Signature
 from mageflow_core.stores.protocol import NodeView, Until
 from mageflow_core.stores.redis import views
 
@@ -25,11 +27,15 @@ class Waiters:
     """Tasks that wait; none is left when the test ends."""
 
     def __init__(self) -> None:
-        self.tasks: list[asyncio.Task[NodeView]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
 
     async def begin(
-        self, store: Handle, key: str = "r", until: Until = "ended"
-    ) -> asyncio.Task[NodeView]:
+        self,
+        store: Handle,
+        key: str = "r",
+        until: Until = "ended",
+        ask: Callable[[str], Coroutine[Any, Any, Any]] | None = None,
+    ) -> asyncio.Task[Any]:
         """Returns when it has looked once."""
         looked = asyncio.Event()
         reader = store.store._reader
@@ -41,7 +47,7 @@ class Waiters:
             return found
 
         setattr(reader, "each", each)  # noqa: B010 - methods are not assigned to
-        task = asyncio.create_task(store.store.wait(key, until))
+        task = asyncio.create_task(ask(key) if ask else store.store.wait(key, until))
         self.tasks.append(task)
         done = asyncio.create_task(looked.wait())
         await asyncio.wait([task, done], return_when=asyncio.FIRST_COMPLETED)
@@ -94,9 +100,7 @@ async def test_a_waiter_is_told_by_whoever_ends_it(
     assert (view.key, view.status) == (key, "done")
 
 
-async def test_a_waiter_looks_twice_and_reads_a_signature_once(
-    stores: Stores, waiters: Waiters
-) -> None:
+async def test_a_waiter_looks_once_and_is_told_the_rest(stores: Stores, waiters: Waiters) -> None:
     # Given
     store, other = await stores.open(), await stores.open()
     await store.create(task("ok-a"))
@@ -107,7 +111,31 @@ async def test_a_waiter_looks_twice_and_reads_a_signature_once(
     await soon(waiting)
     # Then
     read = [fields for name, _, *fields in asked if name == "HMGET"]
-    assert read == [["run", "n", "s0.1", "b0.1"], ["run", "n"]]
+    assert read == [["run", "n", "s0.1", "b0.1"]]
+
+
+@pytest.mark.parametrize(
+    ("signature", "last"),
+    [(task("ok-a"), "r"), (chain(task("ok-a")), "r/0")],
+    ids=["task", "chain"],
+)
+@pytest.mark.parametrize(("size", "asks"), [(1_000, False), (10_000, True)])
+async def test_a_short_result_is_told_with_the_end(
+    stores: Stores, waiters: Waiters, *, signature: Signature[Any], last: str, size: int, asks: bool
+) -> None:
+    # Given
+    store, other = await stores.open(), await stores.open()
+    await store.create(signature)
+    work = await other.begin(last)
+    waiting = await waiters.begin(store, ask=store.store.outcome)
+    asked = await asked_for(store)
+    # When
+    value = json.dumps("x" * size)
+    await other.done(work, value)
+    # Then
+    view, text = await asyncio.wait_for(waiting, 5)
+    assert (view.status, text) == ("done", value)
+    assert bool(asked) == asks
 
 
 async def test_a_waiter_of_a_step_is_told_by_the_end_of_the_chain(

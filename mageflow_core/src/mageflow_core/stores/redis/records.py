@@ -15,6 +15,7 @@ from mageflow_core.signatures.signature import Signature
 
 VERSION: Final = 1  # of records; see `draft.lua`
 INLINE: Final = 65_536  # bytes; longer values have keys of their own
+ENDED: Final = "ended"  # what news of a run begin with, and all of them where much was written
 
 
 class _Lazy:
@@ -62,6 +63,17 @@ class StoredRun(Run):
 def unpacked(text: str) -> Any:
     """A record or event. Replies are read as text, and these are not: see `encoding_errors`."""
     return msgpack.unpackb(text.encode("utf-8", "surrogateescape"))
+
+
+def written_in(news: str) -> dict[str, str]:
+    """The fields that were written with an end that is told of, where they are told with it."""
+    said = news.removeprefix(ENDED)
+    if said in ("", news):
+        return {}
+    words = msgpack.unpackb(
+        said.encode("utf-8", "surrogateescape"), unicode_errors="surrogateescape"
+    )
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
 def seconds(milliseconds: float | None) -> float | None:

@@ -19,7 +19,7 @@ from mageflow_core.stores.protocol import NodeView, Page, Query, RunView, Until,
 from mageflow_core.stores.redis.channel import Channel
 from mageflow_core.stores.redis.finding import Finder, cursor
 from mageflow_core.stores.redis.reader import Reader, lineage
-from mageflow_core.stores.redis.records import event_of, unpacked
+from mageflow_core.stores.redis.records import event_of, unpacked, written_in
 from mageflow_core.stores.redis.server import Server
 from mageflow_core.stores.redis.snapshot import Snapshot, complete
 from mageflow_core.stores.redis.texts import item_text, text_of
@@ -160,21 +160,32 @@ class Views:
         return view, await self.value(key) if text == MANY else text
 
     async def _look(
-        self, key: str, until: Until, look: Callable[[Draft], T | None], *ahead: str
+        self, key: str, until: Until, look: Callable[[Draft], T | None], *also: str
     ) -> T:
         """Look now and whenever the run has changed, until that gives something."""
         run_id, path = split_key(key)
         woken = asyncio.Event()
+        news: dict[str, str] = {}
+
+        def tell(said: str) -> None:
+            woken.set()
+            news.update(written_in(said))
+
         self._waiting.add(woken)
-        stop = await self.channel.listen(self.server.keys.channel(run_id), lambda _: woken.set())
+        stop = await self.channel.listen(self.server.keys.channel(run_id), tell)
         try:
             if path and until == "ended":
                 await self.server.step("watch", run_id)
             snapshot = Snapshot(run_id)
-            fields = (*lineage(path), *WHOLE, *ahead)
+            fields: tuple[str, ...] = (*lineage(path), *WHOLE, *also)
             while True:
                 woken.clear()
-                (found,) = await self._reader.each(snapshot, [look], *fields)
+                ahead = fields
+                if f"n{path}" in news:  # what it does not say is asked for when it is missed
+                    snapshot.fields |= news
+                    ahead = ()
+                news.clear()
+                (found,) = await self._reader.each(snapshot, [look], *ahead)
                 snapshot = snapshot.renewed()
                 if found is not None:
                     return found

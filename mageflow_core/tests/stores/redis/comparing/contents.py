@@ -18,7 +18,7 @@ from mageflow_core.stores.memory.outbox import LONGEST_WAIT
 from mageflow_core.stores.memory.state import RunState
 from mageflow_core.stores.redis.finding import indexes_of
 from mageflow_core.stores.redis.keys import bucket_of
-from mageflow_core.stores.redis.records import event_of
+from mageflow_core.stores.redis.records import ENDED, event_of
 
 WAITING, CLAIMED = 10**13, 10**14
 Entry = tuple[str, str, str, float]  # tag, name of the set, member, score
@@ -216,6 +216,8 @@ def told_of(text: list[str]) -> list[str]:
 
 def json_free(text: str) -> str:
     channel, _, said = text.partition(" ")
+    if said.startswith(ENDED):  # and what was written with it
+        return f"{channel} {ENDED}"
     if channel != "control":
         return text
     return f"{channel} {json.dumps(json.loads(said), separators=(',', ':'))}"

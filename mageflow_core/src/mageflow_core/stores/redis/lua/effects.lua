@@ -13,6 +13,7 @@ end)
 
 local UNCONFIRMED = 10000 -- ms after which a job is sent again if nobody says that it was sent
 local SOON = 15000        -- ms within which somebody looks at every bucket in any case
+local NEWS = 4096         -- bytes
 
 function effects.push(kind, path) effects.todo[#effects.todo + 1] = { kind, path } end
 
@@ -113,6 +114,17 @@ local function move_timers()
   if first then effects.wake(first) end
 end
 
+-- What those are told who wait for the end: what was written with it, which they need not ask for
+-- then, where that is short.
+local function news()
+  local writes, size = draft.writes, 0
+  for index = 1, #writes do
+    size = size + #writes[index]
+    if size > NEWS then return 'ended' end
+  end
+  return 'ended' .. cmsgpack.pack(writes)
+end
+
 -- Apply all of it; gives the jobs that are to be sent.
 function effects.flush()
   local root = draft.changed[''] and draft.nodes['']
@@ -131,7 +143,7 @@ function effects.flush()
   end
   local seen = effects.ended or effects.signals -- of what is to stop, much is over at once
   if effects.settled or effects.ended == 'root' or (seen and draft.texts.w) then
-    names.publish('run:' .. names.run_id, 'ended')
+    names.publish('run:' .. names.run_id, news())
   end
   return sendable
 end
