@@ -167,6 +167,9 @@ class Views:
         woken = asyncio.Event()
         news: dict[str, str] = {}
 
+        def over(snapshot: Snapshot, draft: Draft) -> T | None:
+            return None if snapshot.goes_on(path) else look(draft)
+
         def tell(said: str) -> None:
             woken.set()
             news.update(written_in(said))
@@ -185,7 +188,7 @@ class Views:
                     snapshot.fields |= news
                     ahead = ()
                 news.clear()
-                (found,) = await self._reader.each(snapshot, [look], *ahead)
+                (found,) = await self._reader.each(snapshot, [partial(over, snapshot)], *ahead)
                 snapshot = snapshot.renewed()
                 if found is not None:
                     return found
