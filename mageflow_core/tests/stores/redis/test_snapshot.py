@@ -43,27 +43,6 @@ def missing(ask: Callable[[], object]) -> tuple[str, ...]:
     return caught.value.names
 
 
-# --- roots --------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("path", "record", "goes_on"),
-    [
-        ("", {"sig": "0.1"}, True),
-        ("", {"sig": "0.1", "st": "active"}, True),
-        ("", {"sig": "0.1", "st": "active", "mark": "cancel"}, False),
-        ("", {"sig": "0.1", "st": "done"}, False),
-        ("/0", {"sig": "0.1", "st": "active"}, False),
-    ],
-)
-def test_a_root_may_say_by_itself_that_it_goes_on(
-    path: str, record: dict[str, Any], goes_on: bool
-) -> None:
-    assert read(A, {f"n{path}": packed(record)}).goes_on(path) is goes_on
-
-
-def test_a_root_that_is_not_there_does_not_go_on() -> None:
-    assert not read(A, {"n": None}).goes_on("")
-
-
 # --- fields -------------------------------------------------------------------------------------
 def test_what_was_not_read_is_missing_and_what_is_not_there_is_none() -> None:
     # Given

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, overload
 
 from mageflow_core.errors import RunNotFound, StoreError
-from mageflow_core.machine import Node, Run, Status
+from mageflow_core.machine import Node, Run
 from mageflow_core.signatures.codec import PARTS, head_loads, signature_loads
 from mageflow_core.signatures.signature import Signature
 from mageflow_core.stores.redis.plan import number_in
@@ -64,15 +64,6 @@ class Snapshot:
             text = self.text(f"n{path}")
             self._nodes[path] = self._decoded(path, unpacked(text)) if text else None
         return self._nodes[path]
-
-    def goes_on(self, path: str) -> bool:
-        """Whether the record of a root says by itself that it has not ended, for those who look
-        often; of other nodes it takes what is above them."""
-        text = None if path else self.text(f"n{path}")
-        if text is None:
-            return False
-        data = unpacked(text)
-        return "mark" not in data and not Status(data.get("st", Status.PENDING)).ended
 
     def added_item(self, path: str, number: int) -> Signature[Any]:
         made = len(self._node_signature(path).children)

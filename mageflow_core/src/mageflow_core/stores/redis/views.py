@@ -167,9 +167,6 @@ class Views:
         woken = asyncio.Event()
         news: dict[str, str] = {}
 
-        def over(snapshot: Snapshot, draft: Draft) -> T | None:
-            return None if snapshot.goes_on(path) else look(draft)
-
         def tell(said: str) -> None:
             woken.set()
             news.update(written_in(said))
@@ -188,7 +185,7 @@ class Views:
                     snapshot.fields |= news
                     ahead = ()
                 news.clear()
-                (found,) = await self._reader.each(snapshot, [partial(over, snapshot)], *ahead)
+                (found,) = await self._reader.each(snapshot, [look], *ahead)
                 snapshot = snapshot.renewed()
                 if found is not None:
                     return found
