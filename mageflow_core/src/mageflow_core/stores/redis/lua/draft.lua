@@ -18,8 +18,7 @@ anew(function()
   draft.texts = {}   -- fields as they were read; false where there is none
   draft.nodes = {}   -- path -> record; false where there is none
   draft.changed = {} -- paths of nodes
-  -- Further fields and values to write, with room for the usual: to grow takes time.
-  draft.writes = { nil, nil, nil, nil, nil, nil, nil, nil }
+  draft.writes = {}  -- further fields and values to write
   draft.width, draft.looked = 0, 0
 end)
 
@@ -100,7 +99,7 @@ end
 
 -- Read a node and all above it at once, and a field ahead. False where there is no such run.
 function draft.open(path, ahead)
-  local wanted = { 'run', 'w', ahead, nil, nil, nil, nil, nil } -- with room, as above
+  local wanted = { 'run', 'w', ahead }
   draft.want_lineage(path, wanted)
   draft.take(wanted)
   if not draft.texts.run then return false end

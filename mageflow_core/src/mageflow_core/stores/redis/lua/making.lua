@@ -1,6 +1,6 @@
 -- What most steps do with a draft, and a claim does not: signatures, new nodes, further fields.
 local signatures   -- id -> what is needed here of it
-local decoded = {} -- the same by the texts, as many runs of one call are of one flow
+local decoded = {} -- the same by the texts: runs of one flow share it, and none changes it
 
 anew(function() signatures = {} end)
 
