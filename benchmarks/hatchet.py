@@ -51,7 +51,7 @@ with warnings.catch_warnings():
 import grpc  # noqa: E402
 from hatchet_sdk.config import ClientTLSConfig  # noqa: E402
 from pydantic import BaseModel  # noqa: E402
-from side_by_side import Bench, Figure, head, line  # noqa: E402
+from side_by_side import Bench, Figure, Work, head, line  # noqa: E402
 from side_by_side.flows import SLOTS, WITHIN, Flows  # noqa: E402
 
 from mageflow_conformance.servers import HatchetServer, MissingServer, RedisServer  # noqa: E402
@@ -256,48 +256,46 @@ async def measured(
             await kind.chains(5)
         await plain.spawned(5)
         yield await layer(flows, plain, store, rounds=3 if quick else 7, single=300, chains=chains)
-        yield await bench.beside(
-            "independent tasks",
-            1.0,
+        workloads: tuple[tuple[str, int, Work, Work, int | None], ...] = (
             (
-                ("mageflow", single, lambda: flows.single(single)),
-                ("plain", single, lambda: plain.single(single)),
+                "independent tasks",
+                single,
+                lambda: flows.single(single),
+                lambda: plain.single(single),
+                None,
+            ),
+            (
+                "chains of 3, a DAG",
+                3 * chains,
+                lambda: flows.chains(chains),
+                lambda: plain.chains(chains),
+                None,
+            ),
+            (
+                "chains of 3, spawning",
+                3 * chains,
+                lambda: flows.chains(chains),
+                lambda: plain.spawned(chains),
+                None,
+            ),
+            (
+                f"{wide:,} and a callback",
+                wide,
+                lambda: flows.fan_out(wide),
+                lambda: plain.fan_out(wide),
+                seldom,
+            ),
+            (
+                f"{wide:,}, durable",
+                wide,
+                lambda: flows.fan_out(wide),
+                lambda: plain.durable_fan_out(wide),
+                seldom,
             ),
         )
-        yield await bench.beside(
-            "chains of 3, a DAG",
-            1.0,
-            (
-                ("mageflow", 3 * chains, lambda: flows.chains(chains)),
-                ("plain", 3 * chains, lambda: plain.chains(chains)),
-            ),
-        )
-        yield await bench.beside(
-            "chains of 3, spawning",
-            1.0,
-            (
-                ("mageflow", 3 * chains, lambda: flows.chains(chains)),
-                ("plain", 3 * chains, lambda: plain.spawned(chains)),
-            ),
-        )
-        yield await bench.beside(
-            f"{wide:,} and a callback",
-            1.0,
-            (
-                ("mageflow", wide, lambda: flows.fan_out(wide)),
-                ("plain", wide, lambda: plain.fan_out(wide)),
-            ),
-            rounds=seldom,
-        )
-        yield await bench.beside(
-            f"{wide:,}, durable",
-            1.0,
-            (
-                ("mageflow", wide, lambda: flows.fan_out(wide)),
-                ("plain", wide, lambda: plain.durable_fan_out(wide)),
-            ),
-            rounds=seldom,
-        )
+        for name, tasks, ours, theirs, rounds in workloads:
+            sides = ("mageflow", tasks, ours), ("plain", tasks, theirs)
+            yield await bench.beside(name, 1.0, sides, rounds=rounds)
 
 
 async def tell(figures: AsyncIterator[Figure | Layer], *, for_machines: bool) -> None:
