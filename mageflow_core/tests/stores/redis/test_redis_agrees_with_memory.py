@@ -36,7 +36,7 @@ JSON = st.recursive(
 )
 LIMITS = st.builds(
     Limits,
-    lease=st.sampled_from([1e9, 30.0]),
+    lease=st.sampled_from([1e7, 30.0]),
     inline=st.sampled_from([65_536, 20, 5]),
     fields=st.sampled_from([2_000, 3, 1]),
     items=st.sampled_from([1_000, 2]),
@@ -55,13 +55,14 @@ def _comparing(_shared: RedisServer) -> Iterator[None]:
 
 
 @examples(12, 2_000)
-@given(flow=flows(), data=st.data(), width=st.sampled_from(WIDTHS))
+@given(flow=flows(), data=st.data(), width=st.sampled_from(WIDTHS), company=st.booleans())
 def test_any_flow_under_any_schedule_is_the_same_in_both(
-    flow: Signature[Any], data: st.DataObject, width: int
+    flow: Signature[Any], data: st.DataObject, width: int, company: bool
 ) -> None:
     # Given
     note(shape(flow))
     with (
+        Limits(company=company).hold(),
         patch("mageflow_core.machine.draft.STEP_WIDTH", width),
         patch("mageflow_core.machine.timers.STEP_WIDTH", width),
     ):

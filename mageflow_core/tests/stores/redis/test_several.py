@@ -22,6 +22,7 @@ from mageflow_core.stores.redis.steps import Steps
 
 MakeServer = Callable[..., RedisServer]
 BROKEN = "if names.run_id == 'r1' then error('broken') end\n"
+BROKEN_ITEM = "local _ = ARGV[2] == '/1' and error('broken')\n  "
 RUNS = [f"r{number}" for number in range(40)]
 
 
@@ -82,6 +83,38 @@ async def test_steps_of_one_run_share_calls(server: RedisServer, stores: Stores)
     assert await states(handle, ["r"]) == {"done"}
 
 
+async def test_steps_of_one_run_are_written_together(server: RedisServer, stores: Stores) -> None:
+    # Given
+    handle = await stores.open()
+    await handle.create(swarm(*[task("ok-a")] * MOST, max_concurrency=MOST))
+    keys = [f"r/{number}" for number in range(MOST)]
+    # When
+    server.call("CONFIG", "RESETSTAT")
+    works = await begin_all(handle, keys)
+    await end_all(handle, works)
+    # Then
+    assert [work.key for work in works] == keys
+    assert await states(handle, ["r"]) == {"done"}
+    assert "calls=2," in server.info("commandstats")["cmdstat_hset"]
+
+
+async def test_the_order_among_runs_does_not_matter(server: RedisServer, stores: Stores) -> None:
+    # Given steps of two runs by turns
+    handle = await stores.open()
+    both = ("a", "b")
+    for run in both:
+        await handle.create(swarm(task("ok-a"), task("ok-a"), max_concurrency=2), run=run)
+    keys = [f"{run}/{item}" for item in range(2) for run in both]
+    # When
+    server.call("CONFIG", "RESETSTAT")
+    works = await begin_all(handle, keys)
+    # Then each has its own answer, and each run is written once
+    assert [work.key for work in works] == keys
+    assert "calls=2," in server.info("commandstats")["cmdstat_hset"]
+    await end_all(handle, works)
+    assert await states(handle, [*both]) == {"done"}
+
+
 async def test_each_has_its_own_refusal(stores: Stores) -> None:
     # Given one that runs and one that is not there
     handle = await stores.open()
@@ -108,6 +141,24 @@ async def test_one_that_fails_has_its_own_error_and_spoils_no_other(stores: Stor
     assert isinstance(answers[1], StoreBroken)
     assert "report.lua" in str(answers[1])
     assert "broken" in str(answers[1])
+
+
+async def test_one_that_fails_spoils_no_other_of_its_run(stores: Stores) -> None:
+    # Given a claim that fails for one item
+    with altered("claim", "  draft.edit(node)\n", f"  draft.edit(node)\n  {BROKEN_ITEM}"):
+        handle = await stores.open_at()
+    await handle.create(swarm(*[task("ok-a")] * 4, max_concurrency=4))
+    keys = [f"r/{number}" for number in range(4)]
+    # When
+    claimed = await asyncio.gather(*map(handle.claim, keys), return_exceptions=True)
+    # Then
+    assert isinstance(claimed[1], StoreBroken)
+    fine = [each for each in claimed if not isinstance(each, BaseException)]
+    assert [each.work.key for each in fine if each.work] == ["r/0", "r/2", "r/3"]
+    view = await handle.store.view("r")
+    children = await handle.store.children("r", 0, 4)
+    assert [child.status.value for child in children] == ["active", "queued", "active", "active"]
+    assert view.root.status.value == "active"
 
 
 async def test_a_full_server_changes_nothing_for_any_of_them(make_server: MakeServer) -> None:

@@ -44,6 +44,7 @@ def grouped(calls: Sequence[Call], script: Script | None) -> Iterator[Call | Sev
         else:
             companies.setdefault(call.company, []).append(call)
     for company in companies.values():
+        company.sort(key=lambda call: call.key)  # those of one run are written together
         for first in range(0, len(company), MOST):
             some = company[first : first + MOST]
             yield Several(some, script) if len(some) > 1 and script is not None else some[0]

@@ -67,3 +67,13 @@ def by_run(jobs: Sequence[Any]) -> dict[str, list[Any]]:
     for job in jobs:
         found.setdefault(job.key.partition("/")[0].partition("~")[0], []).append(job)
     return found
+
+
+def equal(found: Any, expected: Any, what: str) -> None:
+    """Asserted in a way that tells what of a mapping differs."""
+    if found == expected:
+        return
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        names = [n for n in {**found, **expected} if found.get(n) != expected.get(n)]
+        found, expected = ({n: each.get(n) for n in names} for each in (found, expected))
+    raise AssertionError(f"{what}: in Redis {found!r}, in memory {expected!r}")

@@ -1,5 +1,6 @@
 """A wire on which no step goes alone that may go with others: those of a run in another namespace
-are done before it, in the same call."""
+are done before it, in the same call. Claims and reports that follow each other are done in one call
+once more; see `joint.py`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 import redis
 from simulation import swarm, task
 
+from comparing.joint import Joint
 from comparing.lua import OTHER
 from mageflow_core.stores.redis.finding import indexes_of
 from mageflow_core.stores.redis.keys import Keys
@@ -36,10 +38,25 @@ def accompany(server: Server, client: redis.Redis) -> None:
     """From now on, until the store is closed."""
     original = server.wire.call
     key = Keys(OTHER).run(RUN)
+    joint = Joint(client)
 
     async def call(script: Script, own: str, *given: str | float) -> Any:
         if script.name not in TOGETHER:
             return await original(script, own, *given)
+        if script.name == "create":
+            return await beside_another(script, own, *given)
+        joint.begin(str(given[1]))
+        answer = await beside_another(script, own, *given)
+        joint.add((own, script.name, given), answer)
+        if len(joint.steps) > 1:
+            expected = joint.restore()
+            asked, answers = joint.steps, list[Any]()
+            while len(answers) < len(asked):
+                answers += await several(server, asked[len(answers) :], own)
+            joint.compare(answers, expected)
+        return answer
+
+    async def beside_another(script: Script, own: str, *given: str | float) -> Any:
         policy = given[0]
         asked = [(key, name, (policy, *arguments)) for name, arguments in BEFORE]
         asked.append((own, script.name, given))

@@ -8,6 +8,7 @@ from typing import Any
 
 from simulation.invariants import timers_of
 
+from comparing.answers import equal
 from comparing.beside import NAMESPACE, Contents
 from comparing.records import Form, StoredRun, form_in_memory, form_of_run
 from comparing.reference import Reference
@@ -196,16 +197,6 @@ def parked_of(members: Mapping[str, float]) -> dict[str, list[str]]:
         at, _, place = member.partition("\n")
         found.setdefault(at, []).append(place.partition(" ")[2])
     return found
-
-
-def equal(found: Any, expected: Any, what: str) -> None:
-    """Asserted in a way that tells what of a mapping differs."""
-    if found == expected:
-        return
-    if isinstance(found, Mapping) and isinstance(expected, Mapping):
-        names = [n for n in {**found, **expected} if found.get(n) != expected.get(n)]
-        found, expected = ({n: each.get(n) for n in names} for each in (found, expected))
-    raise AssertionError(f"{what}: in Redis {found!r}, in memory {expected!r}")
 
 
 def told_of(text: list[str]) -> list[str]:

@@ -11,9 +11,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from simulation import ManualClock, run_now
 from simulation.ledger import Ledger
 
-from comparing.answers import answer_of, assert_same, by_run
+from comparing.answers import answer_of, assert_same, by_run, equal
 from comparing.beside import Beside
-from comparing.contents import Comparison, equal, told_of
+from comparing.contents import Comparison, told_of
 from comparing.limits import Limits
 from comparing.reference import Reference
 from comparing.waits import Waits

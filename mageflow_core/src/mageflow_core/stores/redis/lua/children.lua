@@ -4,7 +4,7 @@ local children = {}
 local KEPT_FAILURES = 10
 local last -- the place that was asked for last: mostly it is asked for again
 
-anew(function() last = {} end)
+anew('run', function() last = {} end)
 
 function children.path(parent, segment)
   if last.parent ~= parent or last.segment ~= segment then

@@ -114,9 +114,14 @@ local function claim()
   node.worker = worker
   above.count_bodies(node, 1)
   local answer = work(node)
-  if path == '' then index.update(node) end
-  redis.call('ZADD', names.jobs, names.CLAIMED + number, names.run_id .. path)
-  if unusual then effects.flush() else draft.save() end -- the usual has no further effects
+  if draft.later or unusual then
+    effects.stands[path] = node.number
+    effects.flush()
+  else -- the usual has no further effects
+    if path == '' then index.update(node) end
+    draft.save()
+    redis.call('ZADD', names.jobs, names.CLAIMED + number, names.run_id .. path)
+  end
   return answer
 end
 

@@ -12,13 +12,18 @@ local draft = {
   now = clock(),
 }
 
-anew(function()
+anew('run', function()
   draft.run = false  -- the run's record
   draft.run_changed = false
   draft.texts = {}   -- fields as they were read; false where there is none
   draft.nodes = {}   -- path -> record; false where there is none
-  draft.changed = {} -- paths of nodes
+  draft.changed = {} -- path of a node -> the last step that has changed it
   draft.writes = {}  -- further fields and values to write
+  draft.step = 0
+end)
+
+anew('step', function()
+  draft.step = draft.step + 1
   draft.width, draft.looked = 0, 0
 end)
 
@@ -101,6 +106,10 @@ end
 function draft.open(path, ahead)
   local wanted = { 'run', 'w', ahead }
   draft.want_lineage(path, wanted)
+  if draft.run then
+    draft.fetch(wanted)
+    return draft.run.v <= draft.VERSION
+  end
   draft.take(wanted)
   if not draft.texts.run then return false end
   draft.run = setmetatable(cmsgpack.unpack(draft.texts.run), defaults)
@@ -109,8 +118,8 @@ end
 
 -- --- writing -----------------------------------------------------------------------------------
 function draft.edit(node)
-  if not draft.changed[node.path] then
-    draft.changed[node.path] = true
+  if draft.changed[node.path] ~= draft.step then
+    draft.changed[node.path] = draft.step
     draft.width = draft.width + 1
   end
   return node

@@ -1,14 +1,18 @@
 -- What happens together with the changed records, and how all of it is applied.
-anew(function()
+anew('run', function()
   -- Path -> a job to be sent, the number of the worker that has claimed it, or false.
   effects.stands = {}
-  effects.sent = {} -- jobs in the order in which they were made
-  effects.todo = {} -- {kind, path} for `containers.work_off`, in the order in which it was added
-  effects.head = 1
+  effects.lots = {} -- the jobs of each step
   effects.timers = nil -- entry -> time, or false
   effects.events, effects.signals, effects.parked = nil, nil, nil -- lists
   effects.ended = nil   -- whether some node has; 'root' if it was that one
   effects.settled = nil -- whether the run is now
+end)
+
+anew('step', function()
+  effects.sent = {} -- jobs in the order in which they were made
+  effects.todo = {} -- {kind, path} for `containers.work_off`, in the order in which it was added
+  effects.head = 1
 end)
 
 local UNCONFIRMED = 10000 -- ms after which a job is sent again if nobody says that it was sent
@@ -71,27 +75,30 @@ local function write_events()
   end
 end
 
--- Gives the jobs that are to be sent.
+-- Leaves those in the lots that are to be sent.
 local function move_jobs()
-  local add, remove, sendable = {}, {}, {}
-  for _, job in ipairs(effects.sent) do
-    if effects.stands[job[1]] == job then
-      add[#add + 1] = draft.now + UNCONFIRMED
-      add[#add + 1] = names.run_id .. job[1]
-      sendable[#sendable + 1] = job
-    end
-  end
+  local add, remove = {}, {}
   for path, stand in pairs(effects.stands) do
     if not stand then
       remove[#remove + 1] = names.run_id .. path
-    elseif type(stand) == 'number' then
-      add[#add + 1] = names.CLAIMED + stand
+    else
+      add[#add + 1] = type(stand) == 'number' and names.CLAIMED + stand or draft.now + UNCONFIRMED
       add[#add + 1] = names.run_id .. path
     end
   end
   if #add > 0 then redis.call('ZADD', names.jobs, unpack(add)) end
   if #remove > 0 then redis.call('ZREM', names.jobs, unpack(remove)) end
-  return sendable
+  for _, jobs in ipairs(effects.lots) do
+    local count = 0
+    for index = 1, #jobs do
+      local job = jobs[index]
+      jobs[index] = nil
+      if effects.stands[job[1]] == job then
+        count = count + 1
+        jobs[count] = job
+      end
+    end
+  end
 end
 
 -- Tell the bucket's owner of what is due before it would look by itself.
@@ -125,13 +132,21 @@ local function news()
   return 'ended' .. cmsgpack.pack(writes)
 end
 
--- Apply all of it; gives the jobs that are to be sent.
+-- A step is over: all of it is applied now, or later with what further steps of the run change.
+-- Gives the jobs that are to be sent, once that has been done.
 function effects.flush()
+  local jobs = effects.sent
+  effects.lots[#effects.lots + 1] = jobs
+  if not draft.later then effects.apply() end
+  return jobs
+end
+
+function effects.apply()
   local root = draft.changed[''] and draft.nodes['']
   if root and (root.mark or root.st ~= draft.run.shown) then index.update(root) end
   if effects.events then write_events() end
   draft.save()
-  local sendable = move_jobs()
+  move_jobs()
   if effects.timers then move_timers() end
   if effects.parked then
     for _, change in ipairs(effects.parked) do redis.call(unpack(change)) end
@@ -145,5 +160,4 @@ function effects.flush()
   if effects.settled or effects.ended == 'root' or (seen and draft.texts.w) then
     names.publish('run:' .. names.run_id, news())
   end
-  return sendable
 end

@@ -1,7 +1,13 @@
--- What a step begins with. Where a call does several of them, all of it is made anew for each.
-local fresh = {}
+-- What begins with a run, and what with each step of it: a call may do several of them.
+local fresh = { run = {}, step = {} }
 
-local function anew(make)
-  fresh[#fresh + 1] = make
+local function anew(what, make)
+  local all = fresh[what]
+  all[#all + 1] = make
   make()
+end
+
+function fresh.begin(what)
+  local all = fresh[what]
+  for index = 1, #all do all[index]() end
 end

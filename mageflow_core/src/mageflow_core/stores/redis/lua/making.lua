@@ -2,7 +2,7 @@
 local signatures   -- id -> what is needed here of it
 local decoded = {} -- the same by the texts: runs of one flow share it, and none changes it
 
-anew(function() signatures = {} end)
+anew('run', function() signatures = {} end)
 
 -- Times in ms and limits.
 function draft.policy()

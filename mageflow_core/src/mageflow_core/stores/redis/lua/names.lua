@@ -2,7 +2,7 @@
 -- script works on the bucket; every other key begins with the same tag, so that one slot has all.
 local names = { WAITING = 1e13, CLAIMED = 1e14 }
 
-anew(function()
+anew('run', function()
   local tag, run_id = string.match(KEYS[1], '^({.-}:)r?:?(.*)$')
   names.tag, names.run_id = tag, run_id
   -- Where each node with an open job stands, by score: to be sent again at that time (unconfirmed);
