@@ -15,7 +15,7 @@ from comparing.variety import varied
 from hypothesis import given, note
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
-from simulation import World, check_settled, run_now
+from simulation import World, check_settled, run_now, task
 from simulation.profile import THOROUGH, examples
 from simulation.trees import flows, shape
 from test_flows import play
@@ -72,6 +72,22 @@ def test_any_flow_under_any_schedule_is_the_same_in_both(
         play(world, data.draw)
         # Then
         world.finish(lambda size: data.draw(st.integers(0, size - 1)) if size < 8 else 0)
+
+
+def test_a_run_that_expires_while_it_is_reserved_leaves_nothing() -> None:
+    # Given a run that nobody has started in time, and that became a part of another just now
+    world = World(policy=Policy(pending_ttl=50.0), start_time=NOW)
+    store = world.store
+    assert isinstance(store, ComparingStore)
+    run_now(store.create(NewRun(id="s", signature=task("ok-a"), message=None)))
+    world.clock.time += 60.0
+    assert run_now(store.reserve("s", "r"))
+    run_now(store.alias("s", "r/0"))
+    # When
+    run_now(store.work())
+    # Then
+    assert "s" not in store.runs
+    store.assert_nothing_remains()
 
 
 class SteeringBoth(Steering):

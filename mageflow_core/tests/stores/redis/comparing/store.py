@@ -278,7 +278,9 @@ class ComparingStore(Reference):
         run_id, path = split_key(key)
         if path and until == "ended" and run_id in self.runs:  # said now: each step looks at it
             self.observed.add(run_id)
+            self._inside = True  # others who wait may be told meanwhile, and ask memory
             self.beside.run(self.beside.store.server.step("watch", run_id))
+            self._inside = False
         what = f"waiting for {key} to be {until}"
         if until == "ended":
             self.waits.begin(what, super().outcome(key), self.beside.store.outcome(key))

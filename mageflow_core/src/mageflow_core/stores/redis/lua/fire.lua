@@ -141,6 +141,7 @@ local function remove()
   for _, name in ipairs(cjson.decode(draft.run.index)) do
     redis.call('ZREM', names.tag .. 'i:' .. name, names.run_id)
   end
+  if draft.run.by then redis.call('ZREM', names.due, 'reserved ' .. names.run_id) end
   redis.call('UNLINK', names.tag .. 'p:' .. names.run_id)
   redis.call('RENAME', KEYS[1], names.tag .. 'x:' .. names.run_id)
   names.publish('run:' .. names.run_id, 'removed')
