@@ -123,9 +123,8 @@ class Views:
 
     async def history(self, run_id: str) -> Sequence[Event]:
         snapshot = Snapshot(run_id)
-        await self._reader.each(snapshot, [lambda draft: draft.run])
-        run = unpacked(snapshot.needed("run"))
-        made, most = run.get("events", 0), run["cap"]
+        await self._reader.each(snapshot, [lambda draft: draft.run], "l")
+        made, most = int(snapshot.text("l") or 0), unpacked(snapshot.needed("run"))["cap"]
         fields = [f"h{number % most}" for number in range(max(0, made - most), made)]
         texts = await self._reader.each(
             snapshot, [partial(_text, snapshot, name) for name in fields], *fields

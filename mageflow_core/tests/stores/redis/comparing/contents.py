@@ -85,9 +85,12 @@ class Comparison:
 
     def _history(self, stored: StoredRun, state: RunState) -> None:
         most = stored.data["cap"]
-        made = stored.data.get("events", 0)
-        numbers = range(max(0, made - most), made)
-        events = [event_of(stored.fields[f"h{number % most}"]) for number in numbers]
+        made = int(stored.fields.get("l", 0))
+        fields = [f"h{number % most}" for number in range(max(0, made - most), made)]
+        equal(
+            [name for name in fields if name not in stored.fields], [], "lines of history missing"
+        )
+        events = [event_of(stored.fields[name]) for name in fields]
         equal([tuple(e) for e in events], [tuple(e) for e in state.events], "history")
 
     def _additions(self, stored: StoredRun, state: RunState) -> None:

@@ -120,7 +120,7 @@ local function claim()
   else -- the usual has no further effects
     if path == '' then index.update(node) end
     draft.save()
-    redis.call('ZADD', names.jobs, names.CLAIMED + number, names.run_id .. path)
+    redis.call('ZADD', names.jobs, names.claimed_by(number), names.run_id .. path)
   end
   return answer
 end

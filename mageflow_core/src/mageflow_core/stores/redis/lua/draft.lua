@@ -4,8 +4,9 @@
 -- Fields of the hash: `run`; `n<path>` a node; `s<id>` what is needed here of a signature, `b<id>`
 -- the text of it for workers, `g<id>/<name>` a graph's node, `o<id>` a graph's names in order;
 -- `i<path>` the signature of an item that was added; `a<path> <add id>` an addition that was made;
--- `m` the message, `v<path>` a result, `e<path>.<generation>` an error; `h<number>` the history;
--- `w` that somebody waits for a node of it. What is absent in a record has its default.
+-- `m` the message, `v<path>` a result, `e<path>.<generation>` an error; `h<number>` the history,
+-- `l` how many lines that has had; `w` that somebody waits for a node of it. What is absent in a
+-- record has its default.
 local draft = {
   VERSION = 1,
   WIDTH = 400, -- records that one step may write
@@ -34,7 +35,7 @@ local defaults = { __index = {
   kind = 'task', pos = 0, st = 'pending', gen = 1, round = 1, told = 0, attempt = 0, before = 0,
   sends = 0, crashes = 0, fence = 0, msg = '$', bodies = 0,
   cursor = 0, begun = 0, done = 0, failed = 0, canceled = 0, added = 0, cont = 0,
-  v = 1, cbs = 0, marks = 0, reopened = 0, plans = 0, events = 0, parkings = 0,
+  v = 1, cbs = 0, marks = 0, reopened = 0, plans = 0, parkings = 0,
 } }
 
 -- --- reading -----------------------------------------------------------------------------------
@@ -102,9 +103,9 @@ function draft.want_lineage(path, wanted)
   end
 end
 
--- Read a node and all above it at once, and a field ahead. False where there is no such run.
-function draft.open(path, ahead)
-  local wanted = { 'run', 'w', ahead }
+-- Read a node and all above it at once, and fields ahead. False where there is no such run.
+function draft.open(path, ...)
+  local wanted = { 'run', 'w', ... }
   draft.want_lineage(path, wanted)
   if draft.run then
     draft.fetch(wanted)

@@ -16,6 +16,7 @@ anew('step', function()
 end)
 
 local UNCONFIRMED = 10000 -- ms after which a job is sent again if nobody says that it was sent
+local AGAIN = string.format('%.0f', draft.now + UNCONFIRMED)
 local SOON = 15000        -- ms within which somebody looks at every bucket in any case
 local NEWS = 4096         -- bytes
 
@@ -68,11 +69,12 @@ end
 
 -- --- applying ----------------------------------------------------------------------------------
 local function write_events()
+  local number = tonumber(draft.field('l') or 0)
   for _, event in ipairs(effects.events) do
-    local number = draft.run.events
-    draft.write('h' .. number % draft.run.cap, cmsgpack.pack(event))
-    draft.edit_run().events = number + 1
+    draft.write(string.format('h%d', number % draft.run.cap), cmsgpack.pack(event))
+    number = number + 1
   end
+  draft.write('l', string.format('%d', number))
 end
 
 -- Leaves those in the lots that are to be sent.
@@ -82,7 +84,7 @@ local function move_jobs()
     if not stand then
       remove[#remove + 1] = names.run_id .. path
     else
-      add[#add + 1] = type(stand) == 'number' and names.CLAIMED + stand or draft.now + UNCONFIRMED
+      add[#add + 1] = type(stand) == 'number' and names.claimed_by(stand) or AGAIN
       add[#add + 1] = names.run_id .. path
     end
   end

@@ -12,6 +12,18 @@ anew('run', function()
   names.leases = tag .. 'leases'
 end)
 
+-- Texts of scores are made once for all steps of a call: that takes as long as to store one.
+local claimed = {}
+
+function names.claimed_by(number)
+  local score = claimed[number]
+  if not score then
+    score = string.format('%.0f', names.CLAIMED + number)
+    claimed[number] = score
+  end
+  return score
+end
+
 -- Parts of a path begin with '/' or '~'; see `mageflow_core.names`.
 local parents = {}
 

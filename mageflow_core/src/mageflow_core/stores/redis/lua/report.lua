@@ -69,7 +69,7 @@ local function apply(node)
 end
 
 local function report()
-  if not draft.open(path, ARGV[5] ~= '' and 's' .. ARGV[5] or nil) then
+  if not draft.open(path, 'l', ARGV[5] ~= '' and 's' .. ARGV[5] or nil) then
     if draft.run then return { 'its record is of a newer version', {} } end
     redis.call('ZREM', names.jobs, names.run_id .. path) -- it was removed while this body ran
     return { 'no such run', {} }
