@@ -4,7 +4,7 @@
 local staged = ARGV[9]
 
 local function add_to_indexes(labels)
-  local score = draft.run.created
+  local score = string.format('%.0f', draft.run.created)
   redis.call('ZADD', names.tag .. 'i', score, names.run_id)
   for _, name in ipairs(labels) do
     redis.call('ZADD', names.tag .. 'i:' .. name, score, names.run_id)

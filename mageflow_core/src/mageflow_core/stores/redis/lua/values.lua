@@ -13,11 +13,11 @@ end
 
 -- Parts of new signatures; those of one plan refer to each other by numbers.
 function values.write_plan(first)
-  local plan = draft.run.plans
-  draft.edit_run().plans = plan + 1
+  local plan = draft.run.plans .. '.'
+  draft.edit_run().plans = draft.run.plans + 1
   for index = first, #ARGV, 2 do
-    local kind, rest = string.match(ARGV[index], '^(.)(.*)$')
-    draft.write(kind .. plan .. '.' .. rest, ARGV[index + 1])
+    local name = ARGV[index]
+    draft.write(string.sub(name, 1, 1) .. plan .. string.sub(name, 2), ARGV[index + 1])
   end
-  return plan .. '.'
+  return plan
 end
