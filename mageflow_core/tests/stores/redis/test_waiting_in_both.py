@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from comparing import ComparingStore, compared
-from simulation import World, chain, graph, task
+from simulation import World, chain, graph, swarm, task
 
 from mageflow_conformance.servers import RedisServer
 from mageflow_core.machine import Policy
@@ -76,4 +76,16 @@ def test_the_removal_of_a_run_that_was_never_started() -> None:
     world.advance(10)
     # Then
     assert world.store.runs == {}
+    assert len(both(world).waits) == 0
+
+
+def test_the_end_of_what_was_continued_by_an_empty_swarm() -> None:
+    # Given
+    world = World()
+    world.start(task("ok-a"))
+    world.begin().returns(task("ok-b"))
+    both(world).begin_waiting("r~1", "ended")
+    # When
+    world.begin("~1").returns(swarm())
+    # Then: it has no result of its own
     assert len(both(world).waits) == 0

@@ -242,6 +242,8 @@ def _outcome(draft: Draft, path: str) -> tuple[NodeView, str | None] | None:
     if view is None or view.status is not Status.DONE:
         return None if view is None else (view, None)
     source = _source(draft, path)
+    if not source.ended:  # it was continued, and that has the result
+        return view, None
     return view, MANY if source.items else text_of(draft, source.path)
 
 
