@@ -8,7 +8,7 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -139,6 +139,74 @@ async def test_who_has_ended_is_told_nothing_more(
     assert channel._topics == {}
 
 
+async def test_one_can_begin_to_listen_and_ask_later_whether_that_stands(
+    server: RedisServer, open_channel: OpenChannel
+) -> None:
+    # Given one who does not wait until it is confirmed
+    channel = await open_channel(server.url)
+    told: list[str] = []
+    assert not channel.stands("a")
+    end = channel.begin("a", told.append)
+    assert not channel.stands("a")
+    # When it is
+    await eventually(lambda: channel.stands("a"))
+    # Then it is told
+    assert server.call("PUBLISH", "a", "x") == 1
+    await eventually(lambda: told == ["x"])
+    # And one that is begun on a connection that stands has to be confirmed as well
+    end_other = channel.begin("b", told.append)
+    assert (channel.stands("a"), channel.stands("b")) == (True, False)
+    await eventually(lambda: channel.stands("b"))
+    end()
+    end_other()
+    assert not channel.stands("a")
+
+
+async def test_nothing_stands_until_what_was_missed_was_told(
+    server: RedisServer, open_channel: OpenChannel
+) -> None:
+    # Given some who listen
+    channel = await open_channel(server.url)
+    names = [f"n{n}" for n in range(50)]
+    stood: list[bool] = []
+    for name in names:
+        await channel.listen(name, lambda _text: stood.append(channel.stands("last")))
+    channel.begin("last", lambda text: stood.append(text == "" and channel.stands("last")))
+    await eventually(lambda: channel.stands("last"))
+    # When the connection is lost
+    cut(server)
+    # Then it stands again when all are told so
+    await eventually(lambda: len(stood) > len(names))
+    assert stood == [True] * (len(names) + 1)
+
+
+async def test_a_name_does_not_stand_while_others_are_still_to_be_confirmed(
+    fake: Callable[..., Any], open_channel: OpenChannel
+) -> None:
+    # Given a server that hangs up once, and then answers for one of two names only
+    def handle(words: list[str]) -> str | None:
+        name = words[1]
+        if name == "c" and server.connections == 1:
+            return "hang up"
+        if name == "b" and server.connections > 1:
+            return None
+        return f"*3\r\n$9\r\nsubscribe\r\n$1\r\n{name}\r\n:1"
+
+    async with fake(handle) as server:
+        channel = await open_channel(server.url)
+        told: list[str] = []
+        for name in ("a", "b"):
+            await channel.listen(name, told.append)
+        assert channel.stands("a")
+        # When it listens to them anew
+        channel.begin("c", told.append)
+        await eventually(lambda: server.connections == 2 and channel._topics["a"].answered)
+        # Then nobody was told yet that something may have been missed
+        assert told == []
+        assert not channel.stands("a")
+        await channel.close()
+
+
 async def test_a_name_can_be_listened_to_again(
     server: RedisServer, open_channel: OpenChannel
 ) -> None:
@@ -242,6 +310,8 @@ async def test_nobody_listens_before_open_and_after_close(server: RedisServer) -
     await channel.close()
     with pytest.raises(NotOpen):
         await channel.listen("a", print)
+    with pytest.raises(NotOpen):
+        channel.begin("a", print)
     end()
     await channel.close()
     assert not channel.up
@@ -489,6 +559,7 @@ async def test_rights_that_are_taken_away_are_logged(
     server.call("PUBLISH", "b", "x")
     await eventually(lambda: told["b"] == ["", "x"])
     assert "NOPERM" in caplog.text
+    assert not channel.stands("a")
     with pytest.raises(StoreDenied, match="NOPERM"):
         await channel.listen("a", print)
     # And once it may again, it is told to look

@@ -7,6 +7,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from mageflow_core.errors import NotOpen, StoreDenied
@@ -106,6 +107,17 @@ class Channel:
         frozen, says nothing for a second: then `tell` gets "" once it has confirmed it. Raises
         `StoreDenied` if this user may not listen there, and `NotOpen`.
         """
+        end = self.begin(name, tell)
+        try:
+            await self._confirmed(self._topics[name])
+        except BaseException:
+            end()
+            raise
+        return end
+
+    def begin(self, name: str, tell: Callable[[str], None]) -> Callable[[], None]:
+        """The same at once: `stands` says whether it is confirmed. Where this user may not listen
+        there it is asked for again until that is so. Raises `NotOpen`."""
         if not self._open:
             raise NotOpen("The store is closed.")
         topic = self._topics.get(name)
@@ -115,18 +127,15 @@ class Channel:
                 self._subscribe(name, topic)
         token = object()
         topic.tells[token] = tell
-
-        def end() -> None:
-            self._end(name, topic, token)
-
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"mageflow: channel {self.address}")
-        try:
-            await self._confirmed(topic)
-        except BaseException:
-            end()
-            raise
-        return end
+        return partial(self._end, name, topic, token)
+
+    def stands(self, name: str) -> bool:
+        """Whether what is published there now is told, and all that may have been missed before
+        has been told as such."""
+        topic = self._topics.get(name)
+        return self.up and topic is not None and topic.answered and topic.denied is None
 
     async def _confirmed(self, topic: Topic) -> None:
         if topic.denied is not None:
