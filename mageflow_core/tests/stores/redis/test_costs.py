@@ -83,7 +83,7 @@ async def test_a_task_of_a_chain_costs_two_calls_and_fourteen_commands(
     assert count.commands <= 14 * steps
 
 
-async def test_a_task_whose_result_is_waited_for_costs_three_calls_and_two_looks(
+async def test_a_task_whose_result_is_waited_for_costs_three_calls_and_no_look(
     server: RedisServer, mf: Mageflow, noop: Task[..., Any, Any]
 ) -> None:
     tasks = 20
@@ -93,7 +93,9 @@ async def test_a_task_whose_result_is_waited_for_costs_three_calls_and_two_looks
     looks = 2 * 64  # at what is due, in every bucket
     assert 3 * tasks <= count.scripts <= 3 * tasks + looks
     in_scripts = 2 + 2  # of a claim and of a report
-    assert count.by_command["hmget"] <= (in_scripts + 2) * tasks
+    assert count.by_command["hmget"] <= in_scripts * tasks
+    assert not {"subscribe", "unsubscribe"} & count.by_command.keys()
+    assert count.by_command["publish"] == 2 * tasks
 
 
 async def test_items_of_a_swarm_share_calls_and_cost_ten_commands_each(

@@ -28,7 +28,7 @@ def test_all_keys_begin_with_the_namespace_in_braces_and_all_channels_without(
     keys = [KEYS.run(run_id), KEYS.staged(run_id, "x"), KEYS.value(run_id, "$"), KEYS.bucket(3)]
     keys += [KEYS.meta, KEYS.workers]
     assert all(key.startswith("{shop:") for key in keys)
-    channels = [KEYS.control, KEYS.due, KEYS.channel(run_id)]
+    channels = [KEYS.control, KEYS.due, KEYS.channel(run_id), KEYS.inbox(run_id)]
     assert all(channel.startswith("shop:") for channel in channels)
     assert len({*keys, *channels}) == len(keys) + len(channels)
 

@@ -261,6 +261,16 @@ def test_names_and_texts_come_by_turns() -> None:
     assert list(plan.flat) == ["s1", "x", "b1", "y"]
 
 
+@given(signatures)
+def test_the_first_signature_is_told_as_a_run_has_it_where_it_can_be_read_alone(
+    signature: Sig,
+) -> None:
+    plan = plan_of([signature])
+    names = {"s0.1", "b0.1"} if signature.kind != "graph" else set()
+    assert plan.first.keys() == names
+    assert plan.first.items() <= fields_of(plan).items()
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [(None, None), (0, 0), (1, 1000), (0.0014, 1), (0.0016, 2), (2.5, 2500)],

@@ -17,6 +17,7 @@ from mageflow_core.machine.records import Claim, Inner
 from mageflow_core.stores.redis.records import (
     StoredNode,
     event_of,
+    is_done,
     jobs_of,
     node_of,
     run_of,
@@ -293,3 +294,9 @@ def test_fields_that_news_tell_are_as_if_they_were_read() -> None:
     data: bytes = msgpack.packb(words, unicode_errors="surrogateescape")
     news = "ended" + data.decode("utf-8", "surrogateescape")
     assert written_in(news) == {"n": record, "v": '"\u00e9 \u2603"'}
+
+
+@pytest.mark.parametrize("status", [None, *Status])
+def test_of_a_record_it_is_seen_whether_it_says_that_a_node_is_done(status: Status | None) -> None:
+    record = packed({"ended": 1} | ({} if status is None else {"st": status.value}))
+    assert is_done(record) == (status is Status.DONE)

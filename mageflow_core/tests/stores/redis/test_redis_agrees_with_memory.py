@@ -42,6 +42,7 @@ LIMITS = st.builds(
     items=st.sampled_from([1_000, 2]),
     ranges=st.sampled_from([50, 1]),
     company=st.booleans(),
+    inbox=st.booleans(),
 )
 
 
@@ -254,6 +255,11 @@ class SteeringBoth(Steering):
     def somebody_waits(self, n: int, until: Until) -> None:
         path = self.some_path(n) if n % 5 else "/nowhere"
         self.both.begin_waiting(f"r{path}", until)
+
+    @precondition(lambda self: len(self.both.waits) < 5)
+    @rule(n=NUMBER, until=st.sampled_from(["ended", "settled"]))
+    def somebody_waits_for_a_whole_run(self, n: int, until: Until) -> None:
+        self.both.begin_waiting(self.some_run(n), until)
 
     # --- in the end -------------------------------------------------------------------------------
     def teardown(self) -> None:

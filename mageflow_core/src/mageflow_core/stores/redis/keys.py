@@ -17,6 +17,7 @@ class Keys:
         self.due = f"{namespace}:due"
         self._tags = [f"{{{namespace}:{number}}}:" for number in range(BUCKETS)]
         self._runs = f"{namespace}:run:"
+        self._inboxes = f"{namespace}:inbox:"
 
     def run(self, run_id: str) -> str:
         return f"{self._tags[bucket_of(run_id)]}r:{run_id}"
@@ -35,6 +36,10 @@ class Keys:
     def channel(self, run_id: str) -> str:
         """Where those who wait for the run are told."""
         return self._runs + run_id
+
+    def inbox(self, name: str) -> str:
+        """Where a store is told of the runs that it has started."""
+        return self._inboxes + name
 
 
 def bucket_of(run_id: str) -> int:

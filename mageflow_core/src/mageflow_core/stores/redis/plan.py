@@ -41,6 +41,12 @@ class Plan:
             yield name
             yield text
 
+    @property
+    def first(self) -> dict[str, str]:
+        """The first signature as it is in a run that is made of it, whose first plan is number 0.
+        Empty for a graph, which cannot be read without its nodes."""
+        return {f"{n[0]}0.{n[1:]}": text for n, text in self.fields[:2] if n in ("s1", "b1")}
+
 
 def plan_of(signatures: Sequence[Signature[Any]]) -> Plan:
     """The first signature has number 1."""

@@ -76,6 +76,11 @@ def written_in(news: str) -> dict[str, str]:
     return dict(zip(words[::2], words[1::2], strict=True))
 
 
+def is_done(node: str) -> bool:
+    """Whether that is the status in a node's record: no other is for good."""
+    return bool(unpacked(node).get("st") == Status.DONE)
+
+
 def seconds(milliseconds: float | None) -> float | None:
     return milliseconds / 1000 if milliseconds is not None else None
 

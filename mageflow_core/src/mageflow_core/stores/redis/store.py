@@ -118,19 +118,23 @@ class RedisStore(Views):
         plan = plan_of([new.signature])
         ttl = new.ttl if new.ttl is not None else self._options.policy.result_ttl
         staged, fields = await self._stage(new.id, plan)
-        answer, rows = await self.server.step(
-            "create",
-            new.id,
-            new.content or "",
-            new.start_key or "",
-            milliseconds(ttl) or 0,
-            json.dumps(dict(new.signature.labels)) if new.signature.labels else "",
-            json.dumps(indexes_of(new.signature)),
-            int(new.message is not None),
-            "null" if new.message is None else new.message,
-            staged,
-            *fields,
-        )
+        started = new.message is not None
+        with self.inbox.starting(new.id, plan.first) as start:
+            answer, rows = await self.server.step(
+                "create",
+                new.id,
+                new.content or "",
+                new.start_key or "",
+                milliseconds(ttl) or 0,
+                json.dumps(dict(new.signature.labels)) if new.signature.labels else "",
+                json.dumps(indexes_of(new.signature)),
+                int(started),
+                "null" if new.message is None else new.message,
+                staged,
+                start.inbox if started else "",
+                *fields,
+            )
+            start.fresh = started and answer == "fresh"
         await self._answered(new.id, "again" if answer == "there" else "", rows)
         return Created(fresh=answer == "fresh", conflict=answer == "conflict")
 
@@ -156,7 +160,10 @@ class RedisStore(Views):
         return key, fields
 
     async def start(self, run_id: str, message: str, start_id: str) -> str | None:
-        answer, rows = await self.server.step("start", run_id, message, start_id)
+        with self.inbox.starting(run_id) as start:
+            words = (message, start_id, start.inbox)
+            answer, rows = await self.server.step("start", run_id, *words)
+            start.fresh = not answer
         return await self._answered(run_id, answer, rows) or None
 
     async def _answered(self, run_id: str, answer: str, rows: Sequence[Any]) -> str:

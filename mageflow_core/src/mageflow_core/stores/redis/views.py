@@ -18,8 +18,9 @@ from mageflow_core.stores import reading
 from mageflow_core.stores.protocol import NodeView, Page, Query, RunView, Until, Work
 from mageflow_core.stores.redis.channel import Channel
 from mageflow_core.stores.redis.finding import Finder, cursor
+from mageflow_core.stores.redis.inbox import Inbox
 from mageflow_core.stores.redis.reader import Reader, lineage
-from mageflow_core.stores.redis.records import event_of, unpacked, written_in
+from mageflow_core.stores.redis.records import event_of, is_done, unpacked, written_in
 from mageflow_core.stores.redis.server import Server
 from mageflow_core.stores.redis.snapshot import Snapshot, complete
 from mageflow_core.stores.redis.texts import item_text, text_of
@@ -36,6 +37,7 @@ class Views:
     def __init__(self, server: Server, channel: Channel) -> None:
         self.server = server
         self.channel = channel
+        self.inbox = Inbox(channel, server.keys)
         self._reader = Reader(server)
         self._finder = Finder(server)
         self._waiting: set[asyncio.Event] = set()
@@ -161,21 +163,31 @@ class Views:
     async def _look(
         self, key: str, until: Until, look: Callable[[Draft], T | None], *also: str
     ) -> T:
-        """Look now and whenever the run has changed, until that gives something."""
+        """Look now and whenever the run has changed, until that gives something. Of a run that is
+        silent it is known that the first look would not."""
         run_id, path = split_key(key)
+        silent = None if path else self.inbox.silent(run_id)
         woken = asyncio.Event()
         news: dict[str, str] = {}
 
         def tell(said: str) -> None:
             woken.set()
-            news.update(written_in(said))
+            written = written_in(said)
+            # What the inbox tells may have been said before anybody waited: of what can change
+            # after that it is no more than a sign to look.
+            if silent is None or (until == "ended" and "n" in written and is_done(written["n"])):
+                news.update(written)
 
         self._waiting.add(woken)
-        stop = await self.channel.listen(self.server.keys.channel(run_id), tell)
+        stop = None
         try:
+            stop = await self._listen(run_id, tell, inbox=silent is not None)
             if path and until == "ended":
                 await self.server.step("watch", run_id)
             snapshot = Snapshot(run_id)
+            if silent is not None:
+                snapshot.fields |= silent
+                await self._until(woken)
             fields: tuple[str, ...] = (*lineage(path), *WHOLE, *also)
             while True:
                 woken.clear()
@@ -188,14 +200,27 @@ class Views:
                 snapshot = snapshot.renewed()
                 if found is not None:
                     return found
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_AGAIN):
-                        await woken.wait()
-                if self._over is not None:
-                    raise self._over
+                await self._until(woken)
         finally:
             self._waiting.discard(woken)
-            stop()
+            if stop is not None:
+                stop()
+
+    async def _listen(
+        self, run_id: str, tell: Callable[[str], None], *, inbox: bool
+    ) -> Callable[[], None]:
+        if inbox:
+            return self.inbox.listen(run_id, tell)
+        self.inbox.open()  # for runs that are started from now on
+        return await self.channel.listen(self.server.keys.channel(run_id), tell)
+
+    async def _until(self, woken: asyncio.Event) -> None:
+        if self._over is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN):
+                    await woken.wait()
+        if self._over is not None:
+            raise self._over
 
     def end_waiting(self, error: Exception) -> None:
         """Nobody will wake them any more."""

@@ -15,6 +15,7 @@ from comparing.company import accompany
 from comparing.limits import Limits
 from comparing.lua import DUMP, steps
 from comparing.reference import CHANCE, FIRST_NUMBER
+from mageflow_conformance.waiting import eventually
 from mageflow_core.machine import ClaimRequest, Job, Policy, Signal
 from mageflow_core.machine.policy import RESERVATION
 from mageflow_core.names import split_key
@@ -84,6 +85,8 @@ class Beside:
             self.run(handle.open(self))
             if limits.company:
                 accompany(handle.server, self._client)
+        if limits.inbox:
+            self.run(self._have_inbox())
 
     def close(self) -> None:
         for handle in self._handles:
@@ -94,6 +97,10 @@ class Beside:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._loop.run_until_complete(coroutine)
+
+    async def _have_inbox(self) -> None:
+        self.store.inbox.open()
+        await eventually(lambda: self.store.inbox.stands)
 
     # --- what the store tells ---------------------------------------------------------------------
     def on_jobs(self, jobs: Sequence[Job]) -> None:

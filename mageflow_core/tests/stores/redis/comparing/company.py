@@ -23,7 +23,8 @@ Words = tuple[str | float, ...]
 
 RUN = "another"
 FLOW = swarm(task("ok-a"), task("ok-b"), max_concurrency=1)
-START: Words = ("", "", 0, "", json.dumps(indexes_of(FLOW)), 1, "null", "", *plan_of([FLOW]).flat)
+INDEXES = json.dumps(indexes_of(FLOW))
+START: Words = ("", "", 0, "", INDEXES, 1, "null", "", "", *plan_of([FLOW]).flat)
 # A run from its start to its end. What their scripts say of the arguments.
 BEFORE: tuple[tuple[str, Words], ...] = (
     ("create", START),

@@ -203,9 +203,16 @@ def parked_of(members: Mapping[str, float]) -> dict[str, list[str]]:
 
 
 def told_of(text: list[str]) -> list[str]:
-    """What was published, as the reference says it."""
-    prefix = f"{NAMESPACE}:"
-    return [f"{json_free(each.removeprefix(prefix))}" for each in text]
+    """What was published, as the reference says it. What an inbox is told, the run's own channel
+    was told just before."""
+    said: list[str] = []
+    for each in (every.removeprefix(f"{NAMESPACE}:") for every in text):
+        if each.startswith("inbox:"):
+            told = f"run:{each.partition(' ')[2]}"
+            assert said[-1] == told, f"an inbox was told {each}, after {said[-1]}"
+        else:
+            said.append(each)
+    return [*map(json_free, said)]
 
 
 def json_free(text: str) -> str:

@@ -16,7 +16,7 @@ class Limits:
     """lease: seconds; after one that is over in no test a few of them are still within this
     century. inline: bytes of the longest value in a field. fields: names that are sent in
     one call. items: of a swarm, read in one call. ranges: of items that differ. company: whether
-    steps go with others, in one call."""
+    steps go with others, in one call. inbox: whether runs are started with one."""
 
     lease: float = 1e7
     inline: int = 65_536
@@ -24,6 +24,7 @@ class Limits:
     items: int = 1_000
     ranges: int = 50
     company: bool = False
+    inbox: bool = False
 
     current: ClassVar[Limits]
 

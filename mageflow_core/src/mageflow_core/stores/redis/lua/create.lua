@@ -1,6 +1,7 @@
 -- Store a run and, where it has a message, start it. Gives {'fresh' | 'there' | 'conflict', jobs}.
 -- ARGV: policy, content, start key, ms to live, labels, what it is found by (JSON), whether it is
--- started, message, key of parts that were staged or '', then the plan.
+-- started, message, key of parts that were staged or '', the inbox of whoever starts it or '', then
+-- the plan.
 local staged = ARGV[9]
 
 local function add_to_indexes(labels)
@@ -28,12 +29,12 @@ local function create()
   if ARGV[5] ~= '' then draft.run.labels = ARGV[5] end
   draft.run.index = ARGV[6]
   draft.run.cap = draft.policy().history
-  values.write_plan(10)
+  values.write_plan(11)
   values.write('m', '$', ARGV[8])
   draft.new_node('', 0, '0.1')
   add_to_indexes(cjson.decode(ARGV[6]))
   if ARGV[7] == '1' then
-    starting.start(names.run_id)
+    starting.start(names.run_id, ARGV[10])
   else
     effects.at('expire', '', draft.now + draft.policy().pending_ttl)
   end

@@ -160,6 +160,9 @@ function effects.apply()
   end
   local seen = effects.ended or effects.signals -- of what is to stop, much is over at once
   if effects.settled or effects.ended == 'root' or (seen and draft.texts.w) then
-    names.publish('run:' .. names.run_id, news())
+    local said = news()
+    names.publish('run:' .. names.run_id, said)
+    local inbox = draft.run.inbox -- of the store that has started it
+    if inbox then names.publish('inbox:' .. inbox, names.run_id .. ' ' .. said) end
   end
 end
