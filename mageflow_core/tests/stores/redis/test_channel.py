@@ -484,7 +484,7 @@ async def test_a_server_that_has_nothing_to_tell_is_not_left(
     monkeypatch: pytest.MonkeyPatch, server: RedisServer, open_channel: OpenChannel
 ) -> None:
     # Given a channel that nothing is published to
-    monkeypatch.setattr(module, "PING_AFTER", 0.05)
+    monkeypatch.setattr(module, "PING_AFTER", 0.3)
     silences = Silences()
     channel = await open_channel(server.url, silences)
     end = await channel.listen("a", print)
@@ -496,10 +496,10 @@ async def test_a_server_that_has_nothing_to_tell_is_not_left(
 
     # When time passes, with somebody who listens and without
     before = pings()
-    await eventually(lambda: pings() > before + 5)
+    await eventually(lambda: pings() > before + 2)
     end()
     before = pings()
-    await eventually(lambda: pings() > before + 5)
+    await eventually(lambda: pings() > before + 2)
     # Then the connection is the same
     assert channel._connection is first
     assert silences.count == 0
