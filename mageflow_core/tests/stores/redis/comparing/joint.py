@@ -50,12 +50,14 @@ class Joint:
         self._after = self._changes()
 
     def restore(self) -> Mapping[str, Any]:
-        """As it was before. Gives what there was in the end."""
+        """As it was before, at once: somebody may wait. Gives what there was in the end."""
         found = self._contents()
         self._told = self._client.lrange("told", 0, -1)
-        self._client.flushdb()
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.flushdb()
         for key, value in self._before.items():
-            self._client.restore(key, 0, value)
+            pipeline.restore(key, 0, value)
+        pipeline.execute()
         return found
 
     def compare(self, answers: list[Any], expected: Mapping[str, Any]) -> None:
