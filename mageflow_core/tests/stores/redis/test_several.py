@@ -19,6 +19,7 @@ from mageflow_core.stores.redis.keys import bucket_of
 from mageflow_core.stores.redis.scripts import Script, compose
 from mageflow_core.stores.redis.several import LONGEST, MOST, Several, grouped, steps_of
 from mageflow_core.stores.redis.steps import Steps
+from mageflow_core.stores.redis.upkeep import CLAIMED, WAITING
 
 MakeServer = Callable[..., RedisServer]
 BROKEN = "if names.run_id == 'r1' then error('broken') end\n"
@@ -81,6 +82,21 @@ async def test_steps_of_one_run_share_calls(server: RedisServer, stores: Stores)
         await end_all(handle, works)
     # Then
     assert await states(handle, ["r"]) == {"done"}
+
+
+async def test_confirmations_share_calls(server: RedisServer, stores: Stores) -> None:
+    # Given
+    handle = await stores.open()
+    await create_all(handle)
+    jobs = handle.ear.take()
+    assert len(jobs) == len(RUNS)
+    # When
+    await handle.store.sent(jobs)
+    with fewer_calls(server, len(jobs) / 2):
+        await handle.store._confirmations.close()
+    # Then all of them wait in a queue
+    scores = [(await handle.scores(run, "jobs"))[run] for run in RUNS]
+    assert all(WAITING <= score < CLAIMED for score in scores)
 
 
 async def test_steps_of_one_run_are_written_together(server: RedisServer, stores: Stores) -> None:

@@ -37,7 +37,7 @@ LAZY: Mapping[str, str] = {
 }
 
 # What many ask for at the same time.
-TOGETHER = ("create", "claim", "report")
+TOGETHER = ("create", "claim", "report", "confirm")
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     # steps of a run

@@ -44,7 +44,7 @@ def accompany(server: Server, client: redis.Redis) -> None:
     async def call(script: Script, own: str, *given: str | float) -> Any:
         if script.name not in TOGETHER:
             return await original(script, own, *given)
-        if script.name == "create":
+        if script.name in ("create", "confirm"):
             return await beside_another(script, own, *given)
         joint.begin(str(given[1]))
         answer = await beside_another(script, own, *given)
