@@ -13,7 +13,7 @@ local function add_to_indexes(labels)
 end
 
 local function create()
-  if draft.open('') or draft.run then
+  if draft.open('', 'l') or draft.run then
     if staged ~= '' then redis.call('UNLINK', staged) end
     return { (draft.run.content or '') == ARGV[2] and 'there' or 'conflict', {} }
   end

@@ -12,7 +12,7 @@ anew('run', function()
   names.leases = tag .. 'leases'
 end)
 
--- Texts of scores are made once for all steps of a call: that takes as long as to store one.
+-- Made once for all steps of a call: a third of what it takes to store a score is to print it.
 local claimed = {}
 
 function names.claimed_by(number)
