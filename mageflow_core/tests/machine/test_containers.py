@@ -73,6 +73,18 @@ def test_the_first_failure_ends_a_chain_and_its_error_names_the_step() -> None:
     assert (callback.error.key, callback.error.owner) == ("r/1", "r")
 
 
+def test_a_claim_leaves_the_chains_around_it_as_they_are() -> None:
+    # Given
+    world = World()
+    world.start(chain(chain(task("ok-a")), task("ok-b")))
+    chains = {path: world.node(path).copy() for path in ("", "/0")}
+    # When
+    world.begin("/0/0")
+    # Then
+    assert {path: world.node(path) for path in chains} == chains
+    assert {path: world.bodies_below(path) for path in chains} == {"": 1, "/0": 1}
+
+
 def test_a_chain_shows_how_far_it_is() -> None:
     # Given
     world = World()

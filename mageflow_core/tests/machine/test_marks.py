@@ -280,7 +280,7 @@ def test_cancel_waits_for_running_bodies_at_every_depth() -> None:
     world.cancel()
     # Then
     assert world.status() is Status.CANCELING
-    assert world.node().bodies == 2
+    assert world.bodies_below() == 2
     assert all(body.told_to_stop for body in bodies)
     bodies[0].released()
     assert world.status() is Status.CANCELING
@@ -356,7 +356,7 @@ def test_so_it_does_when_its_last_body_lets_go_only_after_the_run_has_ended() ->
     # When
     assert runs.released() == "a container above has ended"
     # Then
-    assert world.node("/0").bodies == 0
+    assert world.bodies_below("/0") == 0
     assert world.status("/0") is Status.CANCELED
     assert world.due_jobs() == []
 
@@ -381,11 +381,11 @@ def test_zombies_of_an_ended_item_are_no_bodies_of_its_swarm_once_they_have_spok
     world.cancel("/0")
     world.advance(world.policy.cancel_grace + 1)
     assert world.status("/0") is Status.CANCELED
-    assert world.node().bodies == 1
+    assert world.bodies_below() == 1
     # When
     assert zombie.done("late") == "a container above has ended"
     # Then a cancel of the swarm need not wait for it
-    assert world.node().bodies == 0
+    assert world.bodies_below() == 0
     world.cancel()
     assert world.status() is Status.CANCELED
 

@@ -211,7 +211,7 @@ def test_a_zombie_of_a_canceled_generation_changes_nothing_in_the_next() -> None
     # Then
     body = world.begin("/0")
     assert body.work.fence == 2
-    assert world.node().bodies == 1
+    assert world.bodies_below() == 1
     body.done("A")
     world.begin("/1").done("B")
     assert world.value() == "B"

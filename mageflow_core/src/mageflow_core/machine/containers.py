@@ -9,7 +9,7 @@ from __future__ import annotations
 from mageflow_core.machine import chain, continuation, graph, swarm
 from mageflow_core.machine.above import look_above
 from mageflow_core.machine.draft import Draft
-from mageflow_core.machine.lifecycle import end
+from mageflow_core.machine.lifecycle import bodies_below, end
 from mageflow_core.machine.records import Node, Status
 
 
@@ -33,7 +33,7 @@ def sweep(draft: Draft, path: str) -> None:
     if stored.status is not Status.ACTIVE or stored.inner is None:
         return
     if stored.ending is not None:
-        if stored.bodies == 0 and not look_above(draft, stored).over:
+        if bodies_below(draft, stored) == 0 and not look_above(draft, stored).over:
             end(draft, draft.edit(path), stored.ending, failure=stored.failure)
         return
     if look_above(draft, stored).forbids:

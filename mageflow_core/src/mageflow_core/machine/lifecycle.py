@@ -128,15 +128,36 @@ def release_claim(draft: Draft, node: Node) -> None:
 
 def count_bodies(draft: Draft, node: Node, change: int) -> None:
     """Count running bodies in the containers around them, callbacks' owners aside, up to where
-    one was reopened meanwhile; a canceled one that has none left ends."""
+    one was reopened meanwhile; a canceled one that has none left ends. Chains do not count: see
+    `bodies_below`."""
+    left = 1 if change > 0 else 0
     while node.parent is not None and node.role != "callback":
-        if node.round != draft.get(node.parent).generation:
+        parent = draft.get(node.parent)
+        if node.round != parent.generation:
             return
-        node = draft.edit(node.parent)
-        node.bodies += change
-        if node.bodies == 0 and node.ending is not None and not node.status.ended:
+        node = parent
+        if node.signature.kind != "chain":
+            node = draft.edit(node.path)
+            node.bodies += change
+            left = node.bodies
+        if left == 0 and node.ending is not None and not node.status.ended:
             # Only after what is above has been told of the body's own end.
             draft.todo.append(("sweep", node.path))
+
+
+def bodies_below(draft: Draft, node: Node) -> int:
+    """Running bodies below a node, callbacks aside. Those of a chain are those of its current
+    step: so a claim need not write the chain."""
+    while node.signature.kind == "chain":
+        if node.inner is None:
+            return 0
+        step = draft.node(child_path(node.path, node.inner.cursor))
+        if step is None or step.round != node.generation:
+            return 0
+        if step.signature.kind == "task" and step.inner is None:
+            return 1 if step.claim is not None and not step.claim.held else 0
+        node = step
+    return node.bodies
 
 
 def count_ended(inner: Inner, child: Node) -> None:
@@ -177,7 +198,7 @@ def begin_callbacks(
 
 def stop(draft: Draft, node: Node, ending: Status, failure: Failure | None = None) -> None:
     """End a node as `ending`: at once if no body runs, else when those bodies have stopped."""
-    runs = node.status is Status.ACTIVE and (node.inner is None or node.bodies > 0)
+    runs = node.status is Status.ACTIVE and (node.inner is None or bodies_below(draft, node) > 0)
     set_mark(draft, node, Mark.CANCEL)
     if not runs:
         if node.claim is not None:  # a timed out thread: it can no longer change anything
@@ -212,8 +233,8 @@ def reopen(draft: Draft, node: Node) -> None:
     if node.claim is not None:  # a zombie's: its fence no longer matches anything
         node.claim = node.last_claim = None
         draft.effects.claims[node.path] = None
-    if node.bodies:  # likewise
-        count_bodies(draft, node, -node.bodies)
+    if below := bodies_below(draft, node):  # likewise
+        count_bodies(draft, node, -below)
     draft.withdraw(node.path)
     if node.due is not None:
         node.due = None

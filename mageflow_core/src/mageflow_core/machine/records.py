@@ -121,7 +121,7 @@ class Node:
     used_previous: the worker took the previous result as this node's message.
     failure, error: the node's own, and the path of what failed, here or below. about: of an error
         callback, the path and failure that it is about, which a retry may have cleared there.
-    bodies: running bodies below, callbacks aside.
+    bodies: running bodies below, callbacks aside; chains do not count theirs.
     ending: set with a cancel mark; what the node ends as when no body is left below.
     """
 

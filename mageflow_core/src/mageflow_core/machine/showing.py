@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mageflow_core.machine.above import look_above
 from mageflow_core.machine.draft import Draft
-from mageflow_core.machine.lifecycle import child_node
+from mageflow_core.machine.lifecycle import bodies_below, child_node
 from mageflow_core.machine.records import Mark, Node, Status
 from mageflow_core.signatures.signature import GraphSignature
 
@@ -20,7 +20,8 @@ def shown(draft: Draft, node: Node) -> Status:
     if above.over:  # reopened above, and its turn comes again
         return Status.PENDING
     if above.mark is Mark.CANCEL:
-        runs = node.bodies or (node.status is Status.ACTIVE and node.signature.kind == "task")
+        running = node.status is Status.ACTIVE and node.signature.kind == "task"
+        runs = running or bodies_below(draft, node)
         return Status.CANCELING if runs or node.ending else Status.CANCELED
     # No mark keeps it from being over: who waits for it is told when what it needs has ended, and
     # not when a mark is taken away.

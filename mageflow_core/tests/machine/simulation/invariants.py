@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mageflow_core.machine import Draft, Mark, Node, Status
+from mageflow_core.machine.lifecycle import bodies_below
 from mageflow_core.names import callback_path, child_path, split_key
 from mageflow_core.stores import reading
 
@@ -131,7 +132,9 @@ def bodies(recount: Recount, node: Node) -> None:
         if child.round == parent.generation:
             count += recount.runs_body(child)
             todo += [(below, child) for below in recount.children[child.path]]
-    assert node.bodies == count, f"bodies: {node.bodies}, but {count} run"
+    draft = Draft(recount.state, recount.store.now(), recount.store.policy)
+    found = bodies_below(draft, node)
+    assert found == count, f"bodies: {found}, but {count} run"
 
 
 def callbacks_are_due(recount: Recount, node: Node) -> None:

@@ -34,6 +34,7 @@ from mageflow_core.machine import (
     Verb,
     Verdict,
 )
+from mageflow_core.machine.lifecycle import bodies_below
 from mageflow_core.names import split_key
 from mageflow_core.signatures.signature import Signature
 from mageflow_core.stores.memory import MemoryStore
@@ -293,6 +294,10 @@ class World:
         node = self.store.runs[run].node(path)
         assert node is not None, f"nothing is stored of {path!r}"
         return node
+
+    def bodies_below(self, path: str = "") -> int:
+        draft = Draft(self.store.runs[RUN], self.store.now(), self.store.policy)
+        return bodies_below(draft, self.node(path))
 
     def run_record(self, run: str = RUN) -> Run:
         return self.store.runs[run].run

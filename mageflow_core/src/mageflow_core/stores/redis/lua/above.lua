@@ -38,14 +38,19 @@ function above.over(node)
 end
 
 -- Count running bodies in the containers around them, callbacks' owners aside, up to where one was
--- reopened meanwhile; a canceled one that has none left ends.
+-- reopened meanwhile; a canceled one that has none left ends. Chains do not count.
 function above.count_bodies(node, change)
+  if not draft.run.above and draft.run.marks == 0 then return end
+  local left = change > 0 and 1 or 0
   while node.parent and node.role ~= 'callback' do
     local parent = draft.node_at(node.parent)
     if node.round ~= parent.gen then return end
-    node = draft.edit(parent)
-    node.bodies = node.bodies + change
-    if node.bodies == 0 and node.ending and not ENDED[node.st] then
+    node = parent
+    if node.kind ~= 'chain' then
+      left = node.bodies + change
+      draft.edit(node).bodies = left
+    end
+    if left == 0 and node.ending and not ENDED[node.st] then
       effects.push('sweep', node.path)
     end
   end

@@ -12,6 +12,12 @@ local function text_of(ref)
   return text and text ~= '' and text
 end
 
+-- The signature of the container; that of a root is known.
+local function container_of(node)
+  local parent = node.parent
+  return parent == '' and draft.ROOT or parent and draft.node_at(parent).sig or ''
+end
+
 -- {'run', whole, fence, attempt, generation, sent at, until when the lease holds, labels,
 --  signature, message, previous, arguments above, dependencies, signature of the container}, ''
 -- where there is none of them. Where `whole` is 0 the worker reads the rest itself.
@@ -23,12 +29,14 @@ local function work(node)
   if needed then
     for _, pair in ipairs(needed) do wanted[#wanted + 1] = name_of(pair[2]) end
   end
-  while top.parent and top.role ~= 'callback' do
-    top = draft.node_at(top.parent)
-    if top.args then
-      if around == '' then around = {} end
-      wanted[#wanted + 1] = 'b' .. top.sig
-      table.insert(around, 1, 'b' .. top.sig)
+  if draft.run.above or string.find(path, '/!', 1, true) then
+    while top.parent and top.role ~= 'callback' do
+      top = draft.node_at(top.parent)
+      if top.args then
+        if around == '' then around = {} end
+        wanted[#wanted + 1] = 'b' .. top.sig
+        table.insert(around, 1, 'b' .. top.sig)
+      end
     end
   end
   draft.fetch(wanted)
@@ -53,7 +61,7 @@ local function work(node)
     'run', whole and 1 or 0, node.fence, node.attempt - node.before, node.gen,
     node.sent_at or node.queued, lease_until, draft.run.labels or '', texts[body],
     message or '', previous or '', around, dependencies,
-    node.parent and draft.node_at(node.parent).sig or '',
+    container_of(node),
   }
 end
 
@@ -64,18 +72,29 @@ end
 local function keep_lease()
   if lease_until > draft.now + lease / 2 then return true end
   local member = number .. ' ' .. worker
-  local held = redis.call('ZSCORE', names.leases, member)
+  local held = redis.call('ZSCORE', names.bucket('leases'), member)
   if held and tonumber(held) <= draft.now then
     local score = names.CLAIMED + number
     if redis.call('ZCOUNT', names.jobs, score, score) > 0 then return false end
   end
   lease_until = draft.now + lease
-  redis.call('ZADD', names.leases, lease_until, member)
+  redis.call('ZADD', names.bucket('leases'), lease_until, member)
   return true
 end
 
+-- What is above is read with a node where it is at hand: a root mostly need not be looked at.
+local function open()
+  local wanted = { 'run' }
+  if names.parent_of(path) == '' then
+    wanted[2] = 'n' .. path
+  else
+    draft.want_lineage(path, wanted)
+  end
+  return draft.read(wanted)
+end
+
 local function claim()
-  if not draft.open(path) then
+  if not open() then
     if draft.run then return { 'release', 'its record is of a newer version' } end
     return { 'skip', 'no such run' }
   end

@@ -11,7 +11,7 @@ end
 function containers.sweep(node)
   if node.st ~= 'active' or not node.inner then return end
   if node.ending then
-    if node.bodies == 0 and not above.over(node) then
+    if draft.bodies_below(node) == 0 and not above.over(node) then
       life.finish(draft.edit(node), node.ending, node.failure)
     end
     return

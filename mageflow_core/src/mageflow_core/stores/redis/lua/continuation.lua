@@ -21,6 +21,7 @@ function continuation.replace(node, id, message_only)
     node.slot = nil
   else
     node.inner = draft.new_inner({})
+    draft.heed_above()
   end
   local inner = holder.inner
   inner.cont = inner.cont + 1

@@ -31,7 +31,7 @@ local function create()
   draft.run.cap = draft.policy().history
   values.write_plan(11)
   values.write('m', '$', ARGV[8])
-  draft.new_node('', 0, '0.1')
+  draft.new_node('', 0, draft.ROOT)
   add_to_indexes(cjson.decode(ARGV[6]))
   if ARGV[7] == '1' then
     starting.start(names.run_id, ARGV[10])

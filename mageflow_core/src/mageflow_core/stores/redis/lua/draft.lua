@@ -9,6 +9,7 @@
 -- record has its default.
 local draft = {
   VERSION = 1,
+  ROOT = '0.1', -- the signature of a run
   WIDTH = 400, -- records that one step may write
   now = clock(),
 }
@@ -103,10 +104,8 @@ function draft.want_lineage(path, wanted)
   end
 end
 
--- Read a node and all above it at once, and fields ahead. False where there is no such run.
-function draft.open(path, ...)
-  local wanted = { 'run', 'w', ... }
-  draft.want_lineage(path, wanted)
+-- Read fields of a run, `run` among them. False where there is no such run.
+function draft.read(wanted)
   if draft.run then
     draft.fetch(wanted)
     return draft.run.v <= draft.VERSION
@@ -115,6 +114,27 @@ function draft.open(path, ...)
   if not draft.texts.run then return false end
   draft.run = setmetatable(cmsgpack.unpack(draft.texts.run), defaults)
   return draft.run.v <= draft.VERSION
+end
+
+-- Read a node and all above it at once, and fields ahead.
+function draft.open(path, ...)
+  local wanted = { 'run', 'w', ... }
+  draft.want_lineage(path, wanted)
+  return draft.read(wanted)
+end
+
+-- Running bodies below a node, callbacks aside. A chain does not count them: they are those of its
+-- current step, and a claim need not write the chain.
+function draft.bodies_below(node)
+  while node.kind == 'chain' do
+    local step = node.inner and draft.node_at(node.path .. '/' .. node.inner.cursor)
+    if not step or step.round ~= node.gen then return 0 end
+    if step.kind == 'task' and not step.inner then
+      return step.claim and not step.held and 1 or 0
+    end
+    node = step
+  end
+  return node.bodies
 end
 
 -- --- writing -----------------------------------------------------------------------------------

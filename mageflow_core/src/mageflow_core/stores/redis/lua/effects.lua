@@ -114,10 +114,10 @@ local function move_timers()
   local first = nil
   for entry, time in pairs(effects.timers) do
     if time then
-      redis.call('ZADD', names.due, time, entry)
+      redis.call('ZADD', names.bucket('due'), time, entry)
       first = math.min(first or time, time)
     else
-      redis.call('ZREM', names.due, entry)
+      redis.call('ZREM', names.bucket('due'), entry)
     end
   end
   if first then effects.wake(first) end
@@ -159,7 +159,7 @@ function effects.apply()
     end
   end
   local seen = effects.ended or effects.signals -- of what is to stop, much is over at once
-  if effects.settled or effects.ended == 'root' or (seen and draft.texts.w) then
+  if effects.settled or effects.ended == 'root' or (seen and draft.field('w')) then
     local said = news()
     names.publish('run:' .. names.run_id, said)
     local inbox = draft.run.inbox -- of the store that has started it

@@ -2,7 +2,7 @@
 local function shown(root)
   if ENDED[root.st] or not root.mark then return root.st end
   if root.mark == 'cancel' then
-    local runs = root.bodies > 0 or (root.st == 'active' and root.kind == 'task')
+    local runs = draft.bodies_below(root) > 0 or (root.st == 'active' and root.kind == 'task')
     return (runs or root.ending) and 'canceling' or 'canceled'
   end
   return root.mark == 'interrupt' and 'interrupted' or 'suspended'

@@ -35,10 +35,18 @@ end
 function draft.new_node(path, position, signature_id)
   local found = draft.signature(signature_id)
   local node = draft.placed({ sig = signature_id, pos = position }, path)
-  if found.kind ~= 'task' then node.kind, node.args = found.kind, found.args end
+  if found.kind ~= 'task' then
+    node.kind, node.args = found.kind, found.args
+    if found.kind ~= 'chain' or found.args then draft.heed_above() end
+  end
   if found.ok or found.err then node.calls = 1 end
   draft.nodes[path] = node
   return draft.edit(node)
+end
+
+-- From now on what is claimed has to look at the nodes above: some count bodies or have arguments.
+function draft.heed_above()
+  if not draft.run.above then draft.edit_run().above = 1 end
 end
 
 function draft.new_inner(inner) return setmetatable(inner, defaults) end

@@ -8,9 +8,10 @@ anew('run', function()
   -- Where each node with an open job stands, by score: to be sent again at that time (unconfirmed);
   -- WAITING plus when it is overdue in a backend's queue; CLAIMED plus the number of its worker.
   names.jobs = tag .. 'jobs'
-  names.due = tag .. 'due'
-  names.leases = tag .. 'leases'
 end)
+
+-- The other sets of a bucket: what is due, leases.
+function names.bucket(name) return names.tag .. name end
 
 -- Made once for all steps of a call: a third of what it takes to store a score is to print it.
 local claimed = {}

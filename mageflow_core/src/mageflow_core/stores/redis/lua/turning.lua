@@ -15,7 +15,7 @@ end
 -- End a node as `ending`: at once if no body runs, else when those bodies have stopped.
 function life.stop(node, ending, failure)
   draft.edit(node)
-  local runs = node.st == 'active' and (not node.inner or node.bodies > 0)
+  local runs = node.st == 'active' and (not node.inner or draft.bodies_below(node) > 0)
   life.set_mark(node, 'cancel')
   if not runs then
     -- A thread that has timed out changes nothing any more.
@@ -41,7 +41,8 @@ function life.reopen(node)
     node.claim, node.number, node.held, node.last = nil, nil, nil, nil
     effects.stands[node.path] = false
   end
-  if node.bodies ~= 0 then above.count_bodies(node, -node.bodies) end -- likewise
+  local below = draft.bodies_below(node)
+  if below ~= 0 then above.count_bodies(node, -below) end -- likewise
   effects.withdraw(node)
   if node.due then
     node.due = nil
