@@ -31,6 +31,7 @@ from mageflow import Mageflow, Run, Signature, chain, swarm  # noqa: E402
 from mageflow_conformance.servers.redis import RedisServer  # noqa: E402
 
 SLOTS = 100
+TURNS = 5  # of the two swarms, of which the middle ones count
 MINIMAL = """
 redis.call('HSET', KEYS[1], ARGV[1], 'done')
 local left = redis.call('HINCRBY', KEYS[1], 'left', -1)
@@ -152,16 +153,19 @@ async def workloads(url: str, *, quick: bool) -> list[Figure]:
                     server, f"chains of {steps}", steps * runs, lambda f=flow, n=runs: all_of(f, n)
                 )
             )
-        for size, runs in ((1_000, 5), (10_000 // scale, 1)):
-            wide = swarm([item.sign()] * size, max_concurrency=SLOTS)
-            figures.append(
-                await measured(
-                    server,
-                    f"swarm of {size:,}",
-                    size * runs,
-                    lambda w=wide, n=runs: one_after(w, n),
+        swarms: list[list[Figure]] = [[], []]
+        for _ in range(TURNS):  # by turns: a machine is not as fast in every second
+            for found, size, runs in zip(swarms, (1_000, 10_000 // scale), (5, 1), strict=True):
+                wide = swarm([item.sign()] * size, max_concurrency=SLOTS)
+                found.append(
+                    await measured(
+                        server,
+                        f"swarm of {size:,}",
+                        size * runs,
+                        lambda w=wide, n=runs: one_after(w, n),
+                    )
                 )
-            )
+        figures += [sorted(found, key=lambda f: f.per_second)[TURNS // 2] for found in swarms]
     server.close()
     return figures
 
