@@ -305,3 +305,25 @@ async def test_many_claim_one_node_and_one_has_it(stores: Stores) -> None:
     claims = await asyncio.gather(*(store.claim(worker=f"w{n}") for n in range(10)))
     assert sum(claimed.work is not None for claimed in claims) == 1
     assert {claimed.verdict for claimed in claims if claimed.work is None} == {"skip"}
+
+
+@pytest.mark.parametrize(
+    ("flow", "key"),
+    [
+        (chain(task("ok-a"), task("ok-b")), "r/0"),
+        (chain(chain(task("ok-a"), task("ok-b"))), "r/0/0"),
+        (chain(swarm(task("ok-a"), task("ok-b"), max_concurrency=1)), "r/0/0"),
+    ],
+)
+async def test_a_report_reads_what_it_needs_of_the_container_with_the_rest(
+    stores: Stores, flow: Sig, key: str
+) -> None:
+    # Given
+    handle = await stores.open()
+    await handle.create(flow)
+    work = await handle.begin(key)
+    await handle.forget_counts()
+    # When
+    await handle.done(work)
+    # Then what it is about, and then what begins next
+    assert (await handle.count("hmget"), await handle.count("hget")) == (2, 0)
