@@ -217,6 +217,23 @@ def test_a_zombie_of_a_canceled_generation_changes_nothing_in_the_next() -> None
     assert world.value() == "B"
 
 
+def test_a_zombie_below_what_is_retried_no_longer_counts_in_what_runs_around_it() -> None:
+    # Given
+    world = World()
+    world.start(swarm(chain(task("ok-a"), task("ok-b")), task("ok-c")))
+    zombie, _ = world.begin("/0/0"), world.begin("/1")
+    world.cancel("/0")
+    world.advance(61)
+    assert world.status("/0") is Status.CANCELED
+    assert world.bodies_below() == 2
+    # When
+    world.retry("/0")
+    # Then
+    assert world.bodies_below() == 1
+    assert zombie.done("late") == "the claim is lost"
+    assert world.bodies_below() == 1
+
+
 def test_a_failed_node_waiting_for_its_turn_in_a_reopened_graph_is_not_retried_again() -> None:
     # Given two failed nodes, of which the reopened graph has begun one
     world = World()
