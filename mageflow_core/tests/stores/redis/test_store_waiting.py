@@ -114,6 +114,32 @@ async def test_a_waiter_looks_once_and_is_told_the_rest(stores: Stores, waiters:
     assert read == [["run", "n", "s0.1", "b0.1"]]
 
 
+async def test_what_is_told_of_an_item_is_not_mixed_with_what_is_read_later(
+    stores: Stores, waiters: Waiters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given one who waits for the second item, and is told that it has begun
+    store, other = await stores.open(), await stores.open()
+    await store.create(chain(swarm(task("ok-a"), task("ok-b"), max_concurrency=1)))
+    waiting = await waiters.begin(store, "r/0/1")
+    asks, answer = asyncio.Event(), asyncio.Event()
+    wire = store.store.server.wire
+    command = wire.command
+
+    async def late(*words: Any, **how: Any) -> Any:
+        asks.set()
+        await answer.wait()
+        return await command(*words, **how)
+
+    monkeypatch.setattr(wire, "command", late)
+    await other.run("r/0/0")
+    await asyncio.wait_for(asks.wait(), 5)
+    # When all is over before the rest is read
+    await other.run("r/0/1")
+    answer.set()
+    # Then
+    assert (await soon(waiting)).status == "done"
+
+
 @pytest.mark.parametrize(
     ("signature", "last"),
     [(task("ok-a"), "r"), (chain(task("ok-a")), "r/0")],

@@ -176,6 +176,7 @@ class Views:
             # What the inbox tells may have been said before anybody waited: of what can change
             # after that it is no more than a sign to look.
             if silent is None or (until == "ended" and "n" in written and is_done(written["n"])):
+                news.clear()
                 news.update(written)
 
         self._waiting.add(woken)
@@ -192,7 +193,9 @@ class Views:
             while True:
                 woken.clear()
                 ahead = fields
-                if f"n{path}" in news:  # what it does not say is asked for when it is missed
+                # All that can change is of one moment: of the news, where the whole lineage is in
+                # them, or of one request.
+                if news.keys() >= {*lineage(path)}:
                     snapshot.fields |= news
                     ahead = ()
                 news.clear()
