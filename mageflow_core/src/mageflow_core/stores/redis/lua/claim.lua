@@ -72,13 +72,13 @@ end
 local function keep_lease()
   if lease_until > draft.now + lease / 2 then return true end
   local member = number .. ' ' .. worker
-  local held = redis.call('ZSCORE', names.bucket('leases'), member)
+  local held = redis.call('ZSCORE', names.tag .. 'leases', member)
   if held and tonumber(held) <= draft.now then
     local score = names.CLAIMED + number
     if redis.call('ZCOUNT', names.jobs, score, score) > 0 then return false end
   end
   lease_until = draft.now + lease
-  redis.call('ZADD', names.bucket('leases'), lease_until, member)
+  redis.call('ZADD', names.tag .. 'leases', lease_until, member)
   return true
 end
 

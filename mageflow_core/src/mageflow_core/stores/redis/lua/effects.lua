@@ -114,10 +114,10 @@ local function move_timers()
   local first = nil
   for entry, time in pairs(effects.timers) do
     if time then
-      redis.call('ZADD', names.bucket('due'), time, entry)
+      redis.call('ZADD', names.tag .. 'due', time, entry)
       first = math.min(first or time, time)
     else
-      redis.call('ZREM', names.bucket('due'), entry)
+      redis.call('ZREM', names.tag .. 'due', entry)
     end
   end
   if first then effects.wake(first) end

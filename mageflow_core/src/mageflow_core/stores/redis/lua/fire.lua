@@ -128,11 +128,11 @@ local function clear()
     if #fields > 0 then redis.call('HDEL', gone, unpack(fields)) end
     redis.call('HSET', gone, 'scanned', scanned[1])
   end
-  if #due > 0 then redis.call('ZREM', names.bucket('due'), unpack(due)) end
+  if #due > 0 then redis.call('ZREM', names.tag .. 'due', unpack(due)) end
   if #jobs > 0 then redis.call('ZREM', names.jobs, unpack(jobs)) end
   local long = redis.call('SPOP', values, draft.WIDTH)
   if #long > 0 then redis.call('UNLINK', unpack(long)) end
-  if redis.call('EXISTS', gone, values) == 0 then redis.call('ZREM', names.bucket('due'), entry) end
+  if redis.call('EXISTS', gone, values) == 0 then redis.call('ZREM', names.tag .. 'due', entry) end
 end
 
 local function remove()
@@ -141,7 +141,7 @@ local function remove()
   for _, name in ipairs(cjson.decode(draft.run.index)) do
     redis.call('ZREM', names.tag .. 'i:' .. name, names.run_id)
   end
-  if draft.run.by then redis.call('ZREM', names.bucket('due'), 'reserved ' .. names.run_id) end
+  if draft.run.by then redis.call('ZREM', names.tag .. 'due', 'reserved ' .. names.run_id) end
   redis.call('UNLINK', names.tag .. 'p:' .. names.run_id)
   redis.call('RENAME', KEYS[1], names.tag .. 'x:' .. names.run_id)
   names.publish('run:' .. names.run_id, 'removed')
@@ -163,11 +163,11 @@ function HANDLERS.expire()
 end
 
 local function fire()
-  local time = redis.call('ZSCORE', names.bucket('due'), entry)
+  local time = redis.call('ZSCORE', names.tag .. 'due', entry)
   if not time or tonumber(time) > draft.now then return {} end -- served by another, or set anew
   if not draft.open(path) then
     if draft.run then return false end
-    if kind == 'expire' then clear() else redis.call('ZREM', names.bucket('due'), entry) end
+    if kind == 'expire' then clear() else redis.call('ZREM', names.tag .. 'due', entry) end
     return {}
   end
   effects.at(kind, path, false)

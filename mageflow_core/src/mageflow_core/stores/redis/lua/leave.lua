@@ -4,8 +4,8 @@
 local score = names.CLAIMED + tonumber(string.match(ARGV[1], '^%d+'))
 local claimed = redis.call('ZRANGEBYSCORE', names.jobs, score, score, 'LIMIT', 0, tonumber(ARGV[2]))
 if #claimed == 0 then
-  redis.call('ZREM', names.bucket('leases'), ARGV[1])
+  redis.call('ZREM', names.tag .. 'leases', ARGV[1])
 else
-  redis.call('ZADD', names.bucket('leases'), 0, ARGV[1])
+  redis.call('ZADD', names.tag .. 'leases', 0, ARGV[1])
 end
 return claimed

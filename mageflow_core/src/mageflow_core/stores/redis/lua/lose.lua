@@ -6,7 +6,7 @@ local path, number, worker, crashed = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[
 
 local function lose()
   if crashed then
-    local held = redis.call('ZSCORE', names.bucket('leases'), number .. ' ' .. worker)
+    local held = redis.call('ZSCORE', names.tag .. 'leases', number .. ' ' .. worker)
     if held and tonumber(held) > draft.now then return { 'the lease holds', {} } end
   end
   local node = draft.open(path) and draft.node_at(path)

@@ -10,9 +10,6 @@ anew('run', function()
   names.jobs = tag .. 'jobs'
 end)
 
--- The other sets of a bucket: what is due, leases.
-function names.bucket(name) return names.tag .. name end
-
 -- Made once for all steps of a call: a third of what it takes to store a score is to print it.
 local claimed = {}
 

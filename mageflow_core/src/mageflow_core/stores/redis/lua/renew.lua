@@ -7,13 +7,13 @@
 local now = clock()
 if redis.call('ZREM', names.tag .. 'lost', ARGV[1]) == 1 then return { 0, 0 } end
 local score = names.CLAIMED + tonumber(string.match(ARGV[1], '^%d+'))
-local held = tonumber(redis.call('ZSCORE', names.bucket('leases'), ARGV[1]) or 0)
+local held = tonumber(redis.call('ZSCORE', names.tag .. 'leases', ARGV[1]) or 0)
 local claimed = redis.call('ZCOUNT', names.jobs, score, score)
 if claimed == 0 then
   if held > now then return { held, 0 } end
-  redis.call('ZREM', names.bucket('leases'), ARGV[1])
+  redis.call('ZREM', names.tag .. 'leases', ARGV[1])
   return { 1, 0 }
 end
 if held == 0 then return { 0, 0 } end -- its worker has left, or the server has lost it
-redis.call('ZADD', names.bucket('leases'), now + tonumber(ARGV[2]), ARGV[1])
+redis.call('ZADD', names.tag .. 'leases', now + tonumber(ARGV[2]), ARGV[1])
 return { now + tonumber(ARGV[2]), claimed }
