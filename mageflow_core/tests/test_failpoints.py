@@ -182,12 +182,12 @@ FLOW = """
 """
 
 
-class Flow:
-    """A process that runs a flow of three steps, the last of which is followed by a fourth."""
+class Program:
+    """A process that is armed, in a group of its own, and has ended."""
 
-    def __init__(self, folder: Path, armed: str) -> None:
-        script, self.log = folder / "flow.py", folder / "hits"
-        script.write_text(textwrap.dedent(FLOW), "utf-8")
+    def __init__(self, folder: Path, source: str, armed: str) -> None:
+        script, self.log = folder / "program.py", folder / "hits"
+        script.write_text(textwrap.dedent(source), "utf-8")
         done = subprocess.run(
             [sys.executable, str(script)],
             capture_output=True,
@@ -195,6 +195,7 @@ class Flow:
             timeout=60,
             cwd=folder,
             check=False,
+            start_new_session=True,
             env={
                 **os.environ,
                 "MAGEFLOW_FAILPOINTS": armed,
@@ -207,6 +208,13 @@ class Flow:
     @property
     def hits(self) -> list[str]:
         return [line.split()[1] for line in self.log.read_text("utf-8").splitlines()]
+
+
+class Flow(Program):
+    """One that runs a flow of three steps, the last of which is followed by a fourth."""
+
+    def __init__(self, folder: Path, armed: str) -> None:
+        super().__init__(folder, FLOW, armed)
 
 
 def test_a_flow_hits_every_point_in_its_order(tmp_path: Path) -> None:
@@ -239,6 +247,32 @@ def test_a_kill_waits_for_its_hit(tmp_path: Path) -> None:
     assert flow.code == -signal.SIGKILL
     assert flow.hits.count("runner.claimed") == 3
     assert flow.hits.count("runner.reported") == 2
+
+
+THREADS = """
+    import sys, threading
+    from mageflow_core.failpoints import hit
+
+    sys.setswitchinterval(1e-6)
+
+    def hit_often():
+        while True:
+            hit("runner.reported")
+
+    for _ in range(8):
+        threading.Thread(target=hit_often, daemon=True).start()
+    for _ in range(20):
+        hit("runner.claimed")
+"""
+
+
+@pytest.mark.parametrize("action", ["kill", "kill-all"])
+def test_a_kill_is_the_last_thing_that_all_threads_of_a_process_do(
+    tmp_path: Path, action: str
+) -> None:
+    died = Program(tmp_path, THREADS, f"runner.claimed={action}@20")
+    assert died.code == -signal.SIGKILL
+    assert (died.hits[-1], died.hits.count("runner.claimed")) == ("runner.claimed", 20)
 
 
 def test_what_a_point_raises_comes_out_there(tmp_path: Path) -> None:

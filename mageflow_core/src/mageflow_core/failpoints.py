@@ -9,7 +9,8 @@ Armed by the environment alone, read once when this module is imported::
 children and a group of their own, `raise` raises `FailpointError`, `pause:2.5` blocks the
 thread for as many seconds. Each happens once in a process: at the n-th hit that `@n` says, else at
 the first. The log gets a line `<pid> <name>` for each hit of any point, before anything happens
-there. Where nothing is armed, a hit is a call of a function that returns.
+there; that of a kill is the last one of its process, whatever other threads do. Where nothing is
+armed, a hit is a call of a function that returns.
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ class Action:
     nth: int = 1
     seconds: float = 0.0
 
+    @property
+    def kills(self) -> bool:
+        return self.kind in ("kill", "kill-all")
+
     def happen(self, name: str) -> None:
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -121,14 +126,16 @@ class Armed:
                 raise SettingsError(f"{LOG_VARIABLE}: {log!r} cannot be written: {error}") from None
 
     def hit(self, name: str, /) -> None:
+        action = self._actions.get(name)
         with self._lock:
             self._hits[name] += 1
-            nth = self._hits[name]
-        if self._log is not None:
-            os.write(self._log, f"{os.getpid()} {name}\n".encode())
-        action = self._actions.get(name)
-        if action is not None and action.nth == nth:
-            action.happen(name)
+            if self._log is not None:
+                os.write(self._log, f"{os.getpid()} {name}\n".encode())
+            if action is None or action.nth != self._hits[name]:
+                return
+            if action.kills:
+                action.happen(name)  # no other thread comes to a point while this one has the lock
+        action.happen(name)
 
 
 def _not_armed(_name: str, /) -> None:

@@ -61,4 +61,4 @@ class Hits:
     def show_death(self, pid: int, case: Case) -> bool:
         """Whether the process died just there: nothing follows this hit of this point."""
         names = self.names(pid)
-        return names.count(case.point) == case.nth and case.point in names[-3:]
+        return names.count(case.point) == case.nth and names[-1] == case.point
