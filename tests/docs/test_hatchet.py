@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def on_hatchet(on_redis: dict[str, str], engine: Engine) -> dict[str, str]:
 def jobs(engine: Engine, namespace: str) -> int:
     marks = {"mf-ns": namespace}
     if isinstance(engine, HatchetStub):
-        return len(Record(str(engine.folder / "runs.db")).runs_with(marks))
+        with closing(Record(str(engine.folder / "runs.db"))) as record:
+            return len(record.runs_with(marks))
     config = ClientConfig(
         token=engine.token,
         host_port=engine.address,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,19 @@ from mageflow_hatchet.stub.engine import Engine, Refused
 from mageflow_hatchet.stub.record import Record
 
 
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Engine]]:
+    """Starts the engine, each time with what it has kept."""
+    with ExitStack() as stack:
+        path = str(tmp_path / "runs.db")
+        yield lambda: Engine(stack.enter_context(closing(Record(path))))
+
+
 async def test_a_worker_may_beat_before_it_listens_but_not_after_its_stream_has_ended(
-    tmp_path: Path,
+    start: Callable[[], Engine],
 ) -> None:
     # Given a worker whose first heartbeat is there before its stream is
-    path = str(tmp_path / "runs.db")
-    engine = Engine(Record(path))
+    engine = start()
     worker = engine.register("worker", ["ns.task:ns.task"], {})
     # Then it is taken: one that is refused has Hatchet's worker break off its stream
     engine.beat(worker.id)
@@ -23,7 +32,7 @@ async def test_a_worker_may_beat_before_it_listens_but_not_after_its_stream_has_
     engine.beat(worker.id)
     # When the stream has ended, or the engine was started anew
     engine.unheard(worker.id, stream)
-    for at in (engine, Engine(Record(path))):
+    for at in (engine, start()):
         # Then the worker is to listen again
         with pytest.raises(Refused, match="stream is not active"):
             at.beat(worker.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+from contextlib import closing
 
 from aiohttp import web
 
@@ -16,9 +17,8 @@ from mageflow_hatchet.stub.service import serving
 HOST = "127.0.0.1"
 
 
-async def run(port: int, api_port: int, file: str, scale: float, lost: float) -> None:
+async def run(port: int, api_port: int, engine: Engine) -> None:
     """Raises `OSError` where a port is taken."""
-    engine = Engine(Record(file), scale=scale, lost=lost)
     server = serving(engine)
     if server.add_insecure_port(f"{HOST}:{port}") != port:
         raise OSError(f"address already in use: {port}")
@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="seconds to a second of timeouts")
     parser.add_argument("--lost", type=float, default=LOST, help="seconds of a worker's silence")
     given = parser.parse_args()
-    asyncio.run(run(given.port, given.api_port, given.file, given.scale, given.lost))
+    with closing(Record(given.file)) as record:
+        engine = Engine(record, scale=given.scale, lost=given.lost)
+        asyncio.run(run(given.port, given.api_port, engine))
 
 
 if __name__ == "__main__":

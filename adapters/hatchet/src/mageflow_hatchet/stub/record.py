@@ -75,11 +75,14 @@ class Worker:
 
 
 class Record:
-    """What was written is there after the process was killed."""
+    """What was written is there after the process was killed. Used in one thread, until `close`."""
 
     def __init__(self, path: str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
 
     # --- read -----------------------------------------------------------------------------------
     def workflows(self) -> Iterator[tuple[str, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import cached_property
 from typing import Any
 
 from hatchet_sdk import ClientConfig, Hatchet
@@ -23,16 +24,19 @@ class HatchetBench(Bench):
     ) -> None:
         super().__init__(stack, namespace, store, "hatchet", settings_of(engine))
         self.engine = engine
+        self._stack = stack
 
     def hatchet(self) -> Hatchet:
         """A client as somebody has it who knows nothing of MageFlow."""
         tls = ClientTLSConfig(strategy="none")
         return Hatchet(config=ClientConfig(token=self.engine.token, tls_config=tls))
 
-    @property
+    @cached_property
     def record(self) -> Record:
         """What the engine has kept."""
-        return Record(str(self.engine.folder / "runs.db"))
+        record = Record(str(self.engine.folder / "runs.db"))
+        self._stack.callback(record.close)
+        return record
 
     def runs(self, **metadata: str) -> list[Run]:
         """Of this test, as Hatchet has them; metadata: without the prefix `mf-`."""
