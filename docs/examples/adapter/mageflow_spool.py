@@ -32,10 +32,10 @@ log = logging.getLogger("mageflow.spool")
 
 TABLE = "CREATE TABLE IF NOT EXISTS jobs (id PRIMARY KEY, namespace, meta, visible_at REAL)"
 PUT = "INSERT OR IGNORE INTO jobs VALUES (?, ?, ?, 0)"
-TAKE = """UPDATE jobs SET visible_at = ?1 + ?2 WHERE id IN (SELECT id FROM jobs
-    WHERE namespace = ?3 AND visible_at <= ?1 ORDER BY rowid LIMIT ?4) RETURNING id, meta"""
+TAKE = """UPDATE jobs SET visible_at = ? WHERE id IN (SELECT id FROM jobs
+    WHERE namespace = ? AND visible_at <= ? ORDER BY rowid LIMIT ?) RETURNING id, meta"""
 DELETE = "DELETE FROM jobs WHERE id = ?"
-GIVE_BACK = "UPDATE jobs SET visible_at = ?1 + 1 WHERE id = ?2"
+GIVE_BACK = "UPDATE jobs SET visible_at = ? WHERE id = ?"
 COUNT = "SELECT count(*) FROM jobs WHERE namespace = ? AND visible_at = 0"
 SHORTEST, LONGEST = 0.01, 0.25  # seconds between two looks
 
@@ -103,9 +103,9 @@ class SpoolBackend(TaskManager):
             await asyncio.gather(*running, return_exceptions=True)
 
     async def _take(self, free: int) -> Any:
-        values = (time.time(), self._again, self._namespace, free)
+        now = time.time()
         try:
-            return await self._call(self._do, TAKE, *values)
+            return await self._call(self._do, TAKE, now + self._again, self._namespace, now, free)
         except BackendUnavailable as error:  # an engine that is away must not end its workers
             log.warning("%s; looking again soon", error)
             return []
@@ -115,7 +115,7 @@ class SpoolBackend(TaskManager):
         try:
             handled = await self._runner.run(Delivery.of(json.loads(meta)))
             if handled.disposal is Disposal.RELEASE:
-                end = (GIVE_BACK, time.time(), job_id)
+                end = (GIVE_BACK, time.time() + 1, job_id)
         except CorruptJob:
             log.exception("row %s was thrown away", job_id)
         with suppress(BackendUnavailable):  # then it comes again, and is found out
