@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,18 +13,16 @@ from mageflow_hatchet.stub.record import Record
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Engine]]:
-    """Starts the engine, each time with what it has kept."""
-    with ExitStack() as stack:
-        path = str(tmp_path / "runs.db")
-        yield lambda: Engine(stack.enter_context(closing(Record(path))))
+def record(tmp_path: Path) -> Iterator[Record]:
+    with closing(Record(str(tmp_path / "runs.db"))) as record:
+        yield record
 
 
 async def test_a_worker_may_beat_before_it_listens_but_not_after_its_stream_has_ended(
-    start: Callable[[], Engine],
+    record: Record,
 ) -> None:
     # Given a worker whose first heartbeat is there before its stream is
-    engine = start()
+    engine = Engine(record)
     worker = engine.register("worker", ["ns.task:ns.task"], {})
     # Then it is taken: one that is refused has Hatchet's worker break off its stream
     engine.beat(worker.id)
@@ -32,7 +30,7 @@ async def test_a_worker_may_beat_before_it_listens_but_not_after_its_stream_has_
     engine.beat(worker.id)
     # When the stream has ended, or the engine was started anew
     engine.unheard(worker.id, stream)
-    for at in (engine, start()):
+    for at in (engine, Engine(record)):
         # Then the worker is to listen again
         with pytest.raises(Refused, match="stream is not active"):
             at.beat(worker.id)

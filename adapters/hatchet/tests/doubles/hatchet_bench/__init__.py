@@ -24,7 +24,6 @@ class HatchetBench(Bench):
     ) -> None:
         super().__init__(stack, namespace, store, "hatchet", settings_of(engine))
         self.engine = engine
-        self._stack = stack
 
     def hatchet(self) -> Hatchet:
         """A client as somebody has it who knows nothing of MageFlow."""
@@ -35,7 +34,7 @@ class HatchetBench(Bench):
     def record(self) -> Record:
         """What the engine has kept."""
         record = Record(str(self.engine.folder / "runs.db"))
-        self._stack.callback(record.close)
+        self.stack.callback(record.close)
         return record
 
     def runs(self, **metadata: str) -> list[Run]:
